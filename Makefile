@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: MIT OR GPL-2.0-only
+# A thin front for meson and ninja. Targets: all run test bench install clean.
+
+BUILD ?= build
+PREFIX ?= /usr/local
+
+all: $(BUILD)/build.ninja
+	@ninja -C $(BUILD)
+
+$(BUILD)/build.ninja: | deps
+	@meson setup $(BUILD) --prefix=$(PREFIX) >/dev/null || { cat $(BUILD)/meson-logs/meson-log.txt; exit 1; }
+
+deps:
+	@scripts/deps.sh
+
+run: $(BUILD)/build.ninja
+	@ninja -C $(BUILD) --quiet
+	@scripts/run.sh $(BUILD)
+
+test: deps
+	@scripts/test.sh
+
+# Writes bench/results; some minutes.
+bench: $(BUILD)/build.ninja
+	@ninja -C $(BUILD) --quiet
+	@scripts/bench.sh $(BUILD)
+
+install: all
+	@meson install -C $(BUILD) --quiet
+
+clean:
+	rm -rf $(BUILD) build-*
+
+.PHONY: all deps run test bench install clean

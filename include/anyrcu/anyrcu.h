@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * anyrcu: RCU for Linux programs, with a deferred free and a deferred call for any context.
+ * This header brings all the others; each of them also stands alone.
+ */
+#ifndef ANYRCU_ANYRCU_H
+#define ANYRCU_ANYRCU_H
+
+#include <anyrcu/config.h>
+#include <anyrcu/defer.h>
+#include <anyrcu/page.h>
+#include <anyrcu/rcu.h>
+#include <anyrcu/stats.h>
+
+#endif

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* Configuration. Optional: a program that never calls anyrcu_init() gets the defaults. */
+#ifndef ANYRCU_CONFIG_H
+#define ANYRCU_CONFIG_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <anyrcu/inline/api.h>
+
+ANYRCU_BEGIN_DECLS
+
+#define ANYRCU_WORKERS_MAX 32
+
+/**
+ * struct anyrcu_stall - a reader that holds up a grace period
+ * @tid: the thread, as gettid() names it; 0 when it is not known
+ * @ns: for how long it has held up this grace period, nanoseconds
+ * @pending: deferrals that wait
+ * @nframes: how many of @frames are valid
+ * @frames: return addresses of its stack, innermost first; the stack as it was when the thread was asked
+ */
+struct anyrcu_stall {
+	uint32_t tid;
+	uint64_t ns;
+	uint64_t pending;
+	uint32_t nframes;
+	void *frames[32];
+};
+
+/**
+ * struct anyrcu_config - what can be set; zero means the default, in every field
+ * @size: sizeof(struct anyrcu_config), so that later versions may add fields
+ * @workers: threads that reclaim: 1 by default, at most ANYRCU_WORKERS_MAX; -1 for none (anyrcu_reclaim())
+ * @worker_rt_priority: SCHED_FIFO priority 1 to 99 of the workers; by default they are ordinary threads
+ * @worker_cpus: CPUs to pin the workers to, worker i to worker_cpus[i % nworker_cpus]; copied
+ * @nworker_cpus: how many; by default they are not pinned
+ * @delay_us: how long a page that is not full may wait to be drained, microseconds: 1 to 10,000,000; 10,000 by default
+ * @pending_max: deferrals pending at which flood control begins: at least 1024; 262,144 by default. Past
+ *               four times as many, the headless forms return false
+ * @page_bytes_max: bytes that pages of pointers may take before deferrals go to the chain: at least
+ *                  65,536; 64 MiB by default
+ * @stall_ms: milliseconds after which a reader that holds up a grace period is reported: 10 to 86,400,000; 10,000 by default
+ * @stall_hook: takes the report of a stall over from stderr; called from a worker or a thread that waits for the grace period
+ * @stall_arg: given to @stall_hook
+ */
+struct anyrcu_config {
+	size_t size;
+	int workers;
+	int worker_rt_priority;
+	const int *worker_cpus;
+	size_t nworker_cpus;
+	uint64_t delay_us;
+	uint64_t pending_max;
+	uint64_t page_bytes_max;
+	uint64_t stall_ms;
+	void (*stall_hook)(const struct anyrcu_stall *stall, void *arg);
+	void *stall_arg;
+};
+
+/**
+ * anyrcu_init() - set the configuration
+ * @config: NULL for the defaults
+ *
+ * May be called again to change it; workers then stop or start. The environment can override for one run: ANYRCU_WORKERS=N,
+ * ANYRCU_DEBUG=1 (find double deferral and misuse of heads), ANYRCU_RSEQ=0 and ANYRCU_MEMBARRIER=0 (do as on a machine
+ * without them); the last three are read when the library is loaded.
+ *
+ * Context: task, outside callbacks.
+ * Return: 0; -EINVAL when a field is out of range, and nothing has changed; -EPERM when the priority is not permitted; -EAGAIN when
+ *         a worker could not be started. After the last two, the rest of the configuration holds.
+ */
+ANYRCU_API int anyrcu_init(const struct anyrcu_config *config);
+
+ANYRCU_END_DECLS
+
+#endif

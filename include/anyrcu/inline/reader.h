@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * The inline part of the read side. Not an interface: use anyrcu/rcu.h.
+ *
+ * Each thread has one record, and a record one word, ctr, which only its own thread writes (its signal handlers
+ * included) and which the grace-period engine reads:
+ *
+ *     63                              20 19    18   17     16      15         0
+ *    | sequence number at the begin     |UNREG | QS |FENCE|overflow|  nesting   |
+ *
+ * Zero: not reading. The engine's word anyrcu_gp.ctr carries the current sequence number and nesting 1, so the
+ * outermost lock copies it as it is. As all of a reader's state is that one word, a signal handler that comes between any two
+ * instructions finds either "not reading" or "reading", reads on top of it, and leaves the word as it found it.
+ *
+ * Why no fence is needed: the engine runs membarrier() between advancing the sequence number and looking at the
+ * records. That is a full fence in every thread of the process, at one instant for each. A section whose store to
+ * ctr comes before that instant is seen by the engine, which waits for it; one whose store comes after has all
+ * its loads after it too, and so sees what was unlinked. The compiler barriers keep it so in the program's order. Where the
+ * kernel has no membarrier, anyrcu_gp.ctr has FENCE set, and readers pay for the fence.
+ *
+ * Both stores are releases: an engine that reads a word written by any later section has thereby also seen the ends
+ * of the sections before, and need not have read the very zero that ended them.
+ */
+#ifndef ANYRCU_INLINE_READER_H
+#define ANYRCU_INLINE_READER_H
+
+#include <stdint.h>
+
+#include <anyrcu/inline/api.h>
+
+ANYRCU_BEGIN_DECLS
+
+#define ANYRCU_READER_NEST UINT64_C(0xffff)
+#define ANYRCU_READER_OVERFLOW (UINT64_C(1) << 16)
+#define ANYRCU_READER_FENCE (UINT64_C(1) << 17)
+#define ANYRCU_READER_QS (UINT64_C(1) << 18)
+#define ANYRCU_READER_UNREG (UINT64_C(1) << 19)
+#define ANYRCU_READER_SEQ_SHIFT 20
+
+struct anyrcu_reader {
+	uint64_t ctr;
+	uint32_t tid; /* 0: free; else the thread that owns it */
+	uint32_t pad;
+	uint64_t unused[6]; /* a cache line each */
+};
+
+struct anyrcu_gp_word {
+	uint64_t ctr;
+} __attribute__((aligned(64)));
+
+extern ANYRCU_API struct anyrcu_gp_word anyrcu_gp;
+extern ANYRCU_API __thread struct anyrcu_reader *anyrcu_self __attribute__((tls_model("initial-exec")));
+
+ANYRCU_API void anyrcu_reader_enter_slow(void);
+ANYRCU_API void anyrcu_reader_exit_slow(void);
+
+static inline void anyrcu_reader_enter(void)
+{
+	struct anyrcu_reader *self = anyrcu_self;
+	uint64_t c = __atomic_load_n(&self->ctr, __ATOMIC_RELAXED);
+
+	if (__builtin_expect(c == 0, 1)) {
+		uint64_t g = __atomic_load_n(&anyrcu_gp.ctr, __ATOMIC_ACQUIRE);
+
+		__atomic_store_n(&self->ctr, g, __ATOMIC_RELEASE);
+		if (__builtin_expect((g & ANYRCU_READER_FENCE) != 0, 0))
+			__atomic_thread_fence(__ATOMIC_SEQ_CST);
+		__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	} else if (__builtin_expect((c & ANYRCU_READER_QS) == 0, 1)) {
+		anyrcu_reader_enter_slow();
+	}
+}
+
+static inline void anyrcu_reader_exit(void)
+{
+	struct anyrcu_reader *self = anyrcu_self;
+	uint64_t c = __atomic_load_n(&self->ctr, __ATOMIC_RELAXED);
+
+	if (__builtin_expect((c & (ANYRCU_READER_NEST | ANYRCU_READER_UNREG)) == 1, 1)) {
+		__atomic_signal_fence(__ATOMIC_SEQ_CST);
+		__atomic_store_n(&self->ctr, 0, __ATOMIC_RELEASE);
+	} else if (__builtin_expect((c & ANYRCU_READER_QS) == 0, 0)) {
+		anyrcu_reader_exit_slow();
+	}
+}
+
+ANYRCU_END_DECLS
+
+#endif

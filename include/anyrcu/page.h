@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * The page allocator: 4096 << order bytes, aligned to their size, from contexts up to a signal handler
+ * that interrupted the allocator itself.
+ */
+#ifndef ANYRCU_PAGE_H
+#define ANYRCU_PAGE_H
+
+#include <stddef.h>
+
+#include <anyrcu/inline/api.h>
+
+ANYRCU_BEGIN_DECLS
+
+#define ANYRCU_PAGE_SIZE 4096
+#define ANYRCU_PAGE_ORDER_MAX 9 /* 2 MiB */
+
+/**
+ * enum - how anyrcu_page_alloc() may go about it
+ * @ANYRCU_GFP_KERNEL: may take locks, map memory and sleep
+ * @ANYRCU_GFP_NOWAIT: may take the zone's lock, does not map memory
+ * @ANYRCU_GFP_NO_LOCKS: takes no lock, makes no system call, never waits
+ * @ANYRCU_GFP_ZERO: a flag to add: the pages are filled with zeroes
+ */
+enum { ANYRCU_GFP_KERNEL = 0, ANYRCU_GFP_NOWAIT = 1, ANYRCU_GFP_NO_LOCKS = 2, ANYRCU_GFP_ZERO = 0x100 };
+
+/**
+ * anyrcu_page_alloc() - allocate pages
+ * @gfp: one of ANYRCU_GFP_KERNEL, _NOWAIT, _NO_LOCKS, with ANYRCU_GFP_ZERO added or not
+ * @order: 0 to ANYRCU_PAGE_ORDER_MAX
+ *
+ * Context: KERNEL: a task that may sleep. NOWAIT: a task, spinlocks held or not, no signal handler. NO_LOCKS: any.
+ * Return: 4096 << @order bytes aligned to their size, or NULL: with KERNEL only when the system has no memory, and with any
+ *         when @gfp or @order is out of range. Their content is undefined without ANYRCU_GFP_ZERO.
+ */
+ANYRCU_API void *anyrcu_page_alloc(unsigned gfp, unsigned order)
+	__attribute__((malloc, warn_unused_result));
+
+/**
+ * anyrcu_page_free() - give pages back
+ * @page: from anyrcu_page_alloc(), or NULL, which does nothing
+ * @order: the order they were allocated with
+ *
+ * A pointer not aligned to its order, or an order out of range, is reported and ends the program.
+ *
+ * Context: any.
+ */
+ANYRCU_API void anyrcu_page_free(void *page, unsigned order);
+
+ANYRCU_END_DECLS
+
+#endif

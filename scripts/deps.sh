@@ -1,0 +1,26 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT OR GPL-2.0-only
+# Install what building, running and testing need, quietly and only where it is missing (Debian and its kin).
+set -eu
+
+packages='gcc clang libc6-dev meson ninja-build pkg-config libcmocka-dev liburcu-dev libck-dev
+libjansson-dev systemtap-sdt-dev libseccomp-dev man-db'
+
+missing=
+for p in $packages; do
+	dpkg-query -W -f='${db:Status-Status}' "$p" 2>/dev/null | grep -qx installed || missing="$missing $p"
+done
+[ -z "$missing" ] && exit 0
+
+sudo=
+if [ "$(id -u)" != 0 ]; then
+	sudo=sudo
+fi
+echo "installing:$missing" >&2
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+export DEBIAN_FRONTEND=noninteractive
+if ! { $sudo apt-get -qq update && $sudo apt-get -qq -y --no-install-recommends install $missing; } >"$log" 2>&1; then
+	cat "$log" >&2
+	exit 1
+fi

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * The one contract with the platform. base, pages, gp and defer call this and mem*, nothing else.
+ *
+ * "any" as a context means: a signal handler that interrupted anything, the function itself included. Nothing here
+ * changes errno.
+ */
+#ifndef ANYRCU_PORT_H
+#define ANYRCU_PORT_H
+
+#include <base/compiler.h>
+
+#define PORT_CPUS_MAX 1024 /* per-CPU arrays have this size; a power of two */
+
+/* A CPU number below PORT_CPUS_MAX, the current one most of the time. A hint for locality: any value is right. Any context. */
+unsigned port_cpu(void);
+
+/* CPUs that this process may run on, at least 1. Task. */
+unsigned port_ncpus(void);
+
+/* Nanoseconds of a clock that does not jump. Any context. */
+uint64_t port_now(void);
+
+/* A hint to the CPU that this is a spin loop. */
+static inline void port_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield" ::: "memory");
+#endif
+}
+
+/* ---- memory ---- */
+
+/* Map @size zeroed bytes aligned to @align, both powers of two of at least 4096. NULL when refused. Any context: system calls only. */
+void *port_map(size_t size, size_t align);
+void port_unmap(void *p, size_t size);
+/* The content of these pages is not needed any more: they read as zeroes when next touched. Task. */
+void port_discard(void *p, size_t size);
+/* Free an object as its owner's malloc() wants it. Task. */
+void port_free(void *p);
+
+/* ---- threads ---- */
+
+#define PORT_THREAD_LOCAL __thread __attribute__((tls_model("initial-exec")))
+
+/* A value that differs between any two live threads, never 0, and stays the same in the child of a fork(). Any context. */
+uintptr_t port_self(void);
+/* The thread's number in this process, never 0. A system call. Any context. */
+uint32_t port_tid(void);
+/* Has the thread ended? A recycled number counts as living. A system call. Any context. */
+bool port_tid_dead(uint32_t tid);
+/*
+ * Have the calling thread run gp_thread_exit() and defer_thread_exit() when it ends. Any context. False when it cannot be had, for
+ * example before the library is initialised: the thread's end will then only be seen by port_tid_dead().
+ */
+bool port_thread_exit_arm(void);
+
+/*
+ * Start a thread that runs @main(@arg) with all signals blocked. @cpu: pin it there, or -1. @rt: real-time priority or 0. Task.
+ * 0, or -errno; -EPERM means that it runs, but without the priority.
+ */
+int port_thread_start(void (*main)(void *), void *arg, int cpu, int rt);
+/* Cancellation off around callbacks in a thread of the application. Task. Returns the former state, for _on. */
+int port_cancel_off(void);
+void port_cancel_on(int former);
+
+/* A lock for tasks, which sleeps. It knows its owner, for fork() from a signal handler. All zero: unlocked. */
+struct port_lock {
+	uint32_t word;
+	uintptr_t owner;
+};
+void port_lock(struct port_lock *lock);
+bool port_trylock(struct port_lock *lock);
+void port_unlock(struct port_lock *lock);
+static inline bool port_lock_mine(const struct port_lock *lock)
+{
+	return load(&lock->owner) == port_self();
+}
+
+/*
+ * Sleep while *@word is @value, at most @ns nanoseconds (0: without bound). May return early. Task.
+ * Ordering: the value is compared after all that the caller did before.
+ */
+void port_wait(uint32_t *word, uint32_t value, uint64_t ns);
+/* Wake all that sleep on @word. A system call that does not wait. Any context. */
+void port_wake(uint32_t *word);
+/* Sleep. Task. */
+void port_sleep(uint64_t ns);
+
+/* ---- fences in other threads ---- */
+
+/*
+ * Does port_fence_all() work? Constant after initialisation, false before. While it is false readers need their own fences:
+ * see PORT_FENCE_ALL's user in gp/.
+ */
+extern bool port_fence_all_works;
+/* A full fence in every running thread of the process, between the call and the return. Any context. */
+void port_fence_all(void);
+
+/*
+ * A restartable append to a page of the current CPU.
+ *
+ * port_rseq_cpus: CPUs below it may use port_rseq_append(); 0 where restartable sequences do not work, which is always a
+ * correct value. Constant after initialisation, 0 before.
+ * port_rseq_fence(): when it returns, every append that had begun before has either committed, visibly to the caller, or will
+ * start over. Task.
+ */
+extern uint32_t port_rseq_cpus;
+void port_rseq_fence(void);
+
+/* ---- reports ---- */
+
+/*
+ * A line (or more) on standard error, "anyrcu: " before it. Takes %s, %u (uint64_t), %d (int64_t), %x (uint64_t), %p and %a (a code
+ * address, with its symbol where it is known). Any context.
+ */
+void port_report(const char *format, ...);
+/* The same, then the caller's stack, and the program ends by abort(). Any context. */
+_Noreturn void port_bug(const char *format, ...);
+/*
+ * The stack of another thread of the process, innermost first; as far as it can be had within @ns nanoseconds. Returns the number of
+ * frames. Task.
+ */
+uint32_t port_stack_of(uint32_t tid, void **frames, uint32_t max, uint64_t ns);
+
+/* ---- probes ---- */
+
+#if defined(ANYRCU_USDT)
+#include <sys/sdt.h>
+#define port_probe0(name) DTRACE_PROBE(anyrcu, name)
+#define port_probe1(name, a) DTRACE_PROBE1(anyrcu, name, a)
+#define port_probe2(name, a, b) DTRACE_PROBE2(anyrcu, name, a, b)
+#else
+#define port_probe0(name) ((void)0)
+#define port_probe1(name, a) ((void)(a))
+#define port_probe2(name, a, b) ((void)(a), (void)(b))
+#endif
+
+#endif
