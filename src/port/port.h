@@ -36,8 +36,6 @@ static inline void port_relax(void)
 /* Map @size zeroed bytes aligned to @align, both powers of two of at least 4096. NULL when refused. Any context: system calls only. */
 void *port_map(size_t size, size_t align);
 void port_unmap(void *p, size_t size);
-/* The content of these pages is not needed any more: they read as zeroes when next touched. Task. */
-void port_discard(void *p, size_t size);
 /* Free an object as its owner's malloc() wants it. Task. */
 void port_free(void *p);
 
@@ -52,10 +50,11 @@ uint32_t port_tid(void);
 /* Has the thread ended? A recycled number counts as living. A system call. Any context. */
 bool port_tid_dead(uint32_t tid);
 /*
- * Have the calling thread run gp_thread_exit() and defer_thread_exit() when it ends. Any context. False when it cannot be had, for
- * example before the library is initialised: the thread's end will then only be seen by port_tid_dead().
+ * Have the calling thread run port_thread_exit_hook() when it ends, as long as that can be had: before initialisation and in a thread that
+ * ends by a raw system call it cannot, and the end will only be seen by port_tid_dead(). Any context.
  */
-bool port_thread_exit_arm(void);
+void port_thread_exit_arm(void);
+extern void (*port_thread_exit_hook)(void);
 
 /*
  * Start a thread that runs @main(@arg) with all signals blocked. @cpu: pin it there, or -1. @rt: real-time priority or 0. Task.
@@ -96,7 +95,7 @@ void port_sleep(uint64_t ns);
  * see PORT_FENCE_ALL's user in gp/.
  */
 extern bool port_fence_all_works;
-/* A full fence in every running thread of the process, between the call and the return. Any context. */
+/* A full fence in every running thread of the process, between the call and the return. Task. */
 void port_fence_all(void);
 
 /*

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * The grace-period engine.
+ *
+ * Grace periods are numbered, as in FreeBSD's SMR and liburcu's 64-bit QSBR, and there is one at a time:
+ *
+ *     done <= started <= done + 1        anyrcu_gp.ctr carries started to the readers
+ *
+ *                 begin s                                     end s
+ *     ------------|---------------------------------------------|----------->
+ *      started = s; fence in all threads;     no record that reads with
+ *                                             a number before s; done = s
+ *
+ * Why one pass is enough. A reader copies the number it sees, so it is told from those that came after it, however
+ * long it takes. Grace period s waits for each record that reads with a number before s. Which readers does it not wait for?
+ *  - One that has number s or later: it read anyrcu_gp.ctr after begin s stored it, and so sees what was unlinked.
+ *  - One whose record the scan saw at rest: its section ended before (then we have seen all of it: release and acquire), or its store to
+ *    ctr came after the fence in all threads, and so did all its loads: it sees what was unlinked.
+ * A thread that stops for a minute between reading the number and storing it stores an old number. That only makes it be waited for
+ * longer.
+ *
+ * A cookie is the number of a grace period that begins after the request: started + 1, read after a full fence. If the read
+ * gives s - 1, then it came before begin s stored s, so what the caller unlinked before its fence is visible after
+ * the fence in begin s, and to all readers that s does not wait for.
+ *
+ * Without membarrier every reader has a fence of its own between its store to ctr and its loads, and begin s has one between
+ * its store and its scan. One of the two then sees the other.
+ *
+ * Numbers are compared by signed difference and start near their end, so each process wraps them, in 64 bits and in
+ * the 44 bits of a record, in its first thousand grace periods.
+ *
+ * Who writes: started, done, the scan: whoever holds gp.lock, a task. needed: any context, by count_max's loop. The lock is held for steps
+ * that do not wait, so the engine is driven by whoever wants progress, and a driver that stops for a minute outside a step
+ * holds up nobody. A handler takes no lock: it asks (needed) and looks (done).
+ */
+#include <gp/gp.h>
+#include <port/port.h>
+
+#define GP_FIRST ((uint64_t)-1000)
+#define GP_WORD(seq) (((seq) << ANYRCU_READER_SEQ_SHIFT) | 1)
+#define MS UINT64_C(1000000)
+
+/* Until gp_init() knows better, readers fence for themselves. */
+struct anyrcu_gp_word anyrcu_gp = { GP_WORD(GP_FIRST) | ANYRCU_READER_FENCE };
+
+static struct {
+	uint64_t started;
+	uint64_t done;
+	uint64_t needed;
+	uint32_t bell; /* changes when done does */
+	uint32_t waiters;
+
+	struct port_lock lock;
+	struct reader_cursor at; /* of the scan */
+	uint64_t began;
+	uint64_t look_dead;    /* when to look next whether who holds it up is alive */
+	uint64_t report;       /* when to report next; 0: not set yet */
+	bool fork_nested;
+	uint32_t fork_tid;
+} gp = { .started = GP_FIRST, .done = GP_FIRST, .needed = GP_FIRST };
+
+static struct {
+	uint64_t ns;
+	void (*hook)(const struct anyrcu_stall *, void *);
+	void *arg;
+} stall = { .ns = 10000 * MS };
+
+struct gp_stats gp_stats;
+struct gp_hooks gp_hooks;
+
+static bool before(uint64_t a, uint64_t b)
+{
+	return (int64_t)(a - b) < 0;
+}
+
+void gp_configure(uint64_t stall_ms, void (*hook)(const struct anyrcu_stall *, void *), void *arg)
+{
+	port_lock(&gp.lock);
+	store(&stall.ns, stall_ms * MS);
+	stall.hook = hook;
+	stall.arg = arg;
+	port_unlock(&gp.lock);
+}
+
+/* A grace period that fenced only for itself may be under way; new readers, who now do not fence, have its number. */
+void gp_init(void)
+{
+	port_lock(&gp.lock);
+	if (port_fence_all_works)
+		__atomic_fetch_and(&anyrcu_gp.ctr, ~ANYRCU_READER_FENCE, __ATOMIC_SEQ_CST);
+	port_unlock(&gp.lock);
+}
+
+anyrcu_gp_t gp_cookie(void)
+{
+	uint64_t cookie, needed = load(&gp.needed);
+
+	full_fence(); /* pairs with that in begin(): what was unlinked comes before the number is read */
+	cookie = load(&gp.started) + 1;
+	while (before(needed, cookie) &&
+	       !__atomic_compare_exchange_n(&gp.needed, &needed, cookie, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+		;
+	return cookie;
+}
+
+anyrcu_gp_t anyrcu_gp_start(void)
+{
+	anyrcu_gp_t cookie = gp_cookie();
+
+	if (gp_hooks.kick)
+		gp_hooks.kick();
+	return cookie;
+}
+
+bool anyrcu_gp_done(anyrcu_gp_t cookie)
+{
+	return !before(load_acquire(&gp.done), cookie);
+}
+
+bool gp_wanted(void)
+{
+	return before(load(&gp.done), load(&gp.needed));
+}
+
+static void begin(void)
+{
+	uint64_t seq = gp.started + 1;
+
+	store(&gp.began, port_now());
+	gp.look_dead = gp.began + 10 * MS;
+	gp.report = 0;
+	store(&gp.started, seq);
+	full_fence(); /* pairs with that in gp_cookie(); without it a cookie could name a grace period that misses its caller */
+	store_release(&anyrcu_gp.ctr, GP_WORD(seq) | (port_fence_all_works ? 0 : ANYRCU_READER_FENCE));
+	/* Pairs with the order of store and loads in each reader; without it a section could be missed and still see the old. */
+	full_fence();
+	if (port_fence_all_works)
+		port_fence_all();
+	reader_scan_begin(&gp.at);
+	store(&gp_stats.started, gp_stats.started + 1);
+	port_probe1(gp_start, seq);
+}
+
+static void end(void)
+{
+	uint64_t ns = port_now() - gp.began;
+
+	store(&gp_stats.done, gp_stats.done + 1);
+	store(&gp_stats.ns_total, gp_stats.ns_total + ns);
+	if (ns > gp_stats.ns_max)
+		store(&gp_stats.ns_max, ns);
+	port_probe2(gp_end, gp.started, ns);
+	/* Pairs with the acquire in anyrcu_gp_done(): the sections that were waited for happen before whoever sees this. */
+	store_release(&gp.done, gp.started);
+	__atomic_fetch_add(&gp.bell, 1, __ATOMIC_SEQ_CST);
+	if (load(&gp.waiters))
+		port_wake(&gp.bell);
+}
+
+static bool passed(void)
+{
+	struct anyrcu_reader *r;
+
+	while ((r = reader_scan(&gp.at, gp.started))) {
+		uint64_t now = port_now();
+
+		if (before(now, gp.look_dead))
+			return false;
+		gp.look_dead = now + 100 * MS;
+		if (!reader_bury(r))
+			return false;
+	}
+	return reader_crowd_empty();
+}
+
+void gp_step(void)
+{
+	if (!port_trylock(&gp.lock))
+		return;
+	if (gp.started == gp.done && gp_wanted())
+		begin();
+	if (gp.started != gp.done && passed())
+		end();
+	port_unlock(&gp.lock);
+}
+
+/*
+ * Readers are mostly done in less than it takes to sleep; those that are not should cost little. The bell is read before done is, so
+ * an end in between changes what port_wait() compares; "waiters" goes up before both, so an end after them wakes.
+ */
+void gp_pause(anyrcu_gp_t cookie, unsigned round)
+{
+	uint64_t ns = 10000;
+	uint32_t bell;
+
+	if (round < 64) {
+		for (unsigned i = 0; i < 16; i++)
+			port_relax();
+		return;
+	}
+	ns <<= round - 64 < 7 ? round - 64 : 7; /* at most 1.28 ms */
+	__atomic_fetch_add(&gp.waiters, 1, __ATOMIC_SEQ_CST);
+	bell = load_acquire(&gp.bell);
+	if (!anyrcu_gp_done(cookie))
+		port_wait(&gp.bell, bell, ns);
+	__atomic_fetch_sub(&gp.waiters, 1, __ATOMIC_SEQ_CST);
+}
+
+static void wait(anyrcu_gp_t cookie)
+{
+	struct anyrcu_reader *self = anyrcu_self;
+	bool online = load(&self->ctr) & ANYRCU_READER_QS;
+
+	if (online)
+		anyrcu_thread_offline();
+	for (unsigned round = 0; !anyrcu_gp_done(cookie); round++) {
+		gp_step();
+		if (anyrcu_gp_done(cookie))
+			break;
+		gp_pause(cookie, round);
+		gp_stall_check();
+	}
+	if (online)
+		anyrcu_thread_online();
+	full_fence();
+}
+
+void anyrcu_gp_wait(anyrcu_gp_t cookie)
+{
+	gp_must_not_read("anyrcu_gp_wait()");
+	wait(cookie);
+}
+
+void anyrcu_synchronize(void)
+{
+	gp_must_not_read("anyrcu_synchronize()");
+	wait(gp_cookie());
+}
+
+/* Who holds up the grace period, if it is time to say so. */
+static bool stalled(struct anyrcu_stall *s)
+{
+	uint64_t now = port_now();
+	struct anyrcu_reader *r;
+	bool due = false;
+
+	if (!port_trylock(&gp.lock))
+		return false;
+	if (gp.started != gp.done && !before(now, gp.report ? gp.report : gp.began + stall.ns)) {
+		due = true;
+		s->ns = now - gp.began;
+		gp.report = now + 2 * s->ns;
+		r = reader_scan(&gp.at, gp.started);
+		s->tid = r ? reader_tid(r) : 0;
+		store(&gp_stats.stalls, gp_stats.stalls + 1);
+	}
+	port_unlock(&gp.lock);
+	return due;
+}
+
+static void report(const struct anyrcu_stall *s)
+{
+	port_report("stall: thread %u has held up a grace period for %u ms, inside a read-side critical section; "
+		    "%u deferrals wait", (uint64_t)s->tid, s->ns / MS, s->pending);
+	for (unsigned i = 0; i < s->nframes; i++)
+		port_report("stall: thread %u: #%u %a", (uint64_t)s->tid, (uint64_t)i, s->frames[i]);
+	if (!s->nframes)
+		port_report("stall: thread %u: its stack could not be had", (uint64_t)s->tid);
+}
+
+void gp_stall_check(void)
+{
+	struct anyrcu_stall s = { 0 };
+
+	if (load(&gp.started) == load(&gp.done) || before(port_now(), load(&gp.began) + load(&stall.ns)) || !stalled(&s))
+		return;
+	if (s.tid)
+		s.nframes = port_stack_of(s.tid, s.frames, ARRAY_SIZE(s.frames), 100 * MS);
+	s.pending = gp_hooks.pending ? gp_hooks.pending() : 0;
+	port_probe2(stall, s.tid, s.ns);
+	if (stall.hook)
+		stall.hook(&s, stall.arg);
+	else
+		report(&s);
+}
+
+/* As pages_fork_prepare(): a handler may fork while the thread that it interrupted is in a step. */
+void gp_fork_prepare(void)
+{
+	bool nested = port_lock_mine(&gp.lock);
+
+	if (!nested)
+		port_lock(&gp.lock);
+	gp.fork_nested = nested;
+	gp.fork_tid = port_tid();
+}
+
+void gp_fork_parent(void)
+{
+	if (!gp.fork_nested)
+		port_unlock(&gp.lock);
+}
+
+void gp_fork_child(void)
+{
+	reader_fork_child(gp.fork_tid);
+	store(&gp.waiters, 0);
+	gp_fork_parent();
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* What the layers above use of the page allocator, beside anyrcu/page.h. */
+#ifndef ANYRCU_PAGES_PAGES_H
+#define ANYRCU_PAGES_PAGES_H
+
+#include <anyrcu/page.h>
+#include <base/compiler.h>
+
+struct pages_stats {
+	uint64_t percpu, reserve, zone;	    /* allocations, by origin */
+	uint64_t failed_no_locks, failed;   /* allocations refused */
+	uint64_t mapped, mapped_high;	    /* bytes */
+};
+extern struct pages_stats pages_stats;
+
+/* As anyrcu_page_alloc(), for use by the library, which wakes the worker that refills itself. */
+void *page_alloc(unsigned gfp, unsigned order);
+
+/* Is the reserve below its watermark, or are there pages on their way back to the zone? Any context. */
+bool pages_want_refill(void);
+/* Bring the reserve to its watermark, and the watermark to the demand since the last call. Task. */
+void pages_refill(void);
+/* Give back to the system all that is not in use, but for an untouched reserve. Task. */
+void pages_trim(void);
+/*
+ * Must somebody look at pages_want_refill() from time to time? A NO_LOCKS allocation makes no system call, so it wakes nobody: once the
+ * program has used one, only a timer sees that the reserve runs low. Any context.
+ */
+bool pages_want_timer(void);
+/* Has anything been taken from the reserve since the last trim? Task. */
+bool pages_used(void);
+
+/* Around fork(): no zone operation in progress in another thread. */
+void pages_fork_prepare(void);
+void pages_fork_parent(void);
+void pages_fork_child(void);
+
+#endif

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* Fences in other threads, and what is needed to use restartable sequences. */
+#define _GNU_SOURCE
+#include <linux/membarrier.h>
+#include <port/port.h>
+#include <port/posix/init.h>
+#include <port/posix/rseq.h>
+#include <port/posix/sys.h>
+#include <sched.h>
+
+bool port_fence_all_works;
+uint32_t port_rseq_cpus;
+
+unsigned port_cpu(void)
+{
+	int cpu = sched_getcpu();
+
+	return cpu < 0 ? 0 : (unsigned)cpu & (PORT_CPUS_MAX - 1);
+}
+
+unsigned port_ncpus(void)
+{
+	cpu_set_t set;
+	int n = sys(SYS_sched_getaffinity, 0, sizeof(set), &set) > 0 ? CPU_COUNT(&set) : 1;
+
+	return n > 0 ? n : 1;
+}
+
+#if PORT_RSEQ
+/*
+ * glibc 2.35 and later say where each thread's area is. Elsewhere the symbols are missing, and an area of our own that nobody
+ * registers has a CPU number which always refuses.
+ */
+extern const ptrdiff_t __rseq_offset __attribute__((weak));
+extern const unsigned int __rseq_size __attribute__((weak));
+
+struct rseq_area {
+	uint32_t cpu_id_start, cpu_id;
+	uint64_t rseq_cs;
+};
+static PORT_THREAD_LOCAL struct rseq_area none = { .cpu_id = UINT32_MAX };
+ptrdiff_t port_rseq_offset;
+
+static void rseq_init(bool allowed)
+{
+	char *thread_pointer;
+	long cpus = sysconf(_SC_NPROCESSORS_CONF);
+
+	__asm__("movq %%fs:0, %0" : "=r"(thread_pointer));
+	port_rseq_offset = (char *)&none - thread_pointer;
+	if (!allowed || !&__rseq_size || !&__rseq_offset || !__rseq_size)
+		return;
+	if (sys(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ, 0, 0) != 0)
+		return;
+	port_rseq_offset = __rseq_offset;
+	port_rseq_cpus = cpus > 0 && cpus < PORT_CPUS_MAX ? cpus : PORT_CPUS_MAX;
+}
+#else
+static void rseq_init(bool allowed)
+{
+	(void)allowed;
+}
+#endif
+
+void port_init(bool membarrier, bool rseq)
+{
+	port_fence_all_works = membarrier && sys(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+	rseq_init(port_fence_all_works && rseq);
+}
+
+/*
+ * The kernel gave us membarrier and now refuses it: the program has installed a filter since. Run on every CPU in turn instead: whoever ran
+ * there has been preempted, which is a full fence for it and restarts its sequence. Where that is refused too there is only time: a
+ * store is visible, and a short sequence over, long before the sleep is.
+ */
+static void visit_all_cpus(void)
+{
+	cpu_set_t mine, one;
+	bool visited = false;
+
+	if (sys(SYS_sched_getaffinity, 0, sizeof(mine), &mine) > 0) {
+		for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+			CPU_ZERO(&one);
+			CPU_SET(cpu, &one);
+			visited |= sys(SYS_sched_setaffinity, 0, sizeof(one), &one) == 0;
+		}
+		sys(SYS_sched_setaffinity, 0, sizeof(mine), &mine);
+	}
+	if (!visited) {
+		static bool said;
+
+		if (!xchg(&said, true))
+			port_report("membarrier and sched_setaffinity were taken away; waiting 20 ms in place of each fence");
+		port_sleep(20000000);
+	}
+}
+
+void port_fence_all(void)
+{
+	if (sys(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) != 0)
+		visit_all_cpus();
+}
+
+void port_rseq_fence(void)
+{
+	if (port_rseq_cpus && sys(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ, 0, 0) != 0)
+		visit_all_cpus();
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+#ifndef ANYRCU_PORT_POSIX_INIT_H
+#define ANYRCU_PORT_POSIX_INIT_H
+
+#include <stdbool.h>
+
+/* Find out what the system has. Once, before there is a second thread that uses the library. @membarrier, @rseq: may be used. */
+void port_init(bool membarrier, bool rseq);
+/* Have port_bug() show stacks, which costs loading the unwinder now. Task. */
+void port_stack_prime(void);
+
+#endif

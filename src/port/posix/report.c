@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* Reports on standard error, formatted here as stdio may not be used in a signal handler, and stacks. */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <execinfo.h>
+#include <fcntl.h>
+#include <port/port.h>
+#include <port/posix/init.h>
+#include <port/posix/sys.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct text {
+	size_t n;
+	char s[1024];
+};
+
+static void put(struct text *t, const char *s)
+{
+	while (*s && t->n < sizeof(t->s))
+		t->s[t->n++] = *s++;
+}
+
+static void put_number(struct text *t, uint64_t v, unsigned base)
+{
+	char digits[24], *d = digits + sizeof(digits);
+
+	*--d = '\0';
+	do {
+		*--d = "0123456789abcdef"[v % base];
+		v /= base;
+	} while (v);
+	put(t, d);
+}
+
+/* "function+0x1c", or "module+0x1234", which addr2line and gdb take. */
+static void put_address(struct text *t, const void *address)
+{
+	Dl_info info;
+	uintptr_t at = (uintptr_t)address;
+
+	put(t, "0x");
+	put_number(t, at, 16);
+	if (!dladdr(address, &info))
+		return;
+	put(t, " ");
+	if (info.dli_sname) {
+		put(t, info.dli_sname);
+		at -= (uintptr_t)info.dli_saddr;
+	} else {
+		put(t, info.dli_fname);
+		at -= (uintptr_t)info.dli_fbase;
+	}
+	put(t, "+0x");
+	put_number(t, at, 16);
+}
+
+static void put_one(struct text *t, char conversion, va_list *args)
+{
+	int64_t d;
+
+	switch (conversion) {
+	case 's':
+		put(t, va_arg(*args, const char *));
+		break;
+	case 'u':
+		put_number(t, va_arg(*args, uint64_t), 10);
+		break;
+	case 'x':
+		put_number(t, va_arg(*args, uint64_t), 16);
+		break;
+	case 'd':
+		d = va_arg(*args, int64_t);
+		put(t, d < 0 ? "-" : "");
+		put_number(t, d < 0 ? -(uint64_t)d : (uint64_t)d, 10);
+		break;
+	case 'p':
+		put(t, "0x");
+		put_number(t, (uintptr_t)va_arg(*args, void *), 16);
+		break;
+	case 'a':
+		put_address(t, va_arg(*args, void *));
+		break;
+	}
+}
+
+static void report(const char *format, va_list *args)
+{
+	struct text t = { 0 };
+	char c[2] = "";
+
+	put(&t, "anyrcu: ");
+	for (; *format; format++) {
+		if (*format == '%' && format[1]) {
+			put_one(&t, *++format, args);
+		} else {
+			c[0] = *format;
+			put(&t, c);
+		}
+	}
+	if (t.n == sizeof(t.s))
+		t.n--;
+	t.s[t.n++] = '\n';
+	sys(SYS_write, STDERR_FILENO, t.s, t.n);
+}
+
+void port_report(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	report(format, &args);
+	va_end(args);
+}
+
+static bool primed;
+
+void port_stack_prime(void)
+{
+	void *frame;
+
+	backtrace(&frame, 1);
+	store(&primed, true);
+}
+
+_Noreturn void port_bug(const char *format, ...)
+{
+	void *frames[32];
+	va_list args;
+	int n;
+
+	va_start(args, format);
+	report(format, &args);
+	va_end(args);
+	n = load(&primed) ? backtrace(frames, ARRAY_SIZE(frames)) : 0;
+	for (int i = 1; i < n; i++)
+		port_report("  #%u %a", (uint64_t)i, frames[i]);
+	abort();
+}
+
+/*
+ * The stack of another thread: it is asked by SIGURG, whose default is to be ignored, so that a program which uses it has a
+ * handler, and is left alone. The unwinder is loaded here, not in the handler. The answer is written to a static place, as
+ * a thread that has the signal blocked may answer after we have given up.
+ */
+static struct {
+	uint32_t tid;
+	uint32_t answered;
+	int n;
+	void *frames[64];
+} asked;
+
+static void on_asked(int sig)
+{
+	(void)sig;
+	if (load(&asked.tid) != port_tid() || load(&asked.answered))
+		return;
+	asked.n = backtrace(asked.frames, ARRAY_SIZE(asked.frames));
+	store_release(&asked.answered, 1);
+	port_wake(&asked.answered);
+}
+
+static uint32_t ask(uint32_t tid, void **frames, uint32_t max, uint64_t ns)
+{
+	const int skip = 2; /* the handler and the kernel's return from it */
+	struct sigaction sa = { .sa_handler = on_asked, .sa_flags = SA_RESTART | SA_ONSTACK }, former;
+	uint64_t give_up = port_now() + ns;
+	uint32_t n = 0;
+
+	if (sigaction(SIGURG, NULL, &former) || former.sa_handler != SIG_DFL || sigaction(SIGURG, &sa, NULL))
+		return 0;
+	store(&asked.answered, 0);
+	store_release(&asked.tid, tid);
+	if (sys(SYS_tgkill, getpid(), tid, SIGURG) == 0)
+		while (!load_acquire(&asked.answered) && port_now() < give_up)
+			port_wait(&asked.answered, 0, give_up - port_now());
+	store(&asked.tid, 0);
+	if (load_acquire(&asked.answered))
+		for (int i = skip; i < asked.n && n < max; i++)
+			frames[n++] = asked.frames[i];
+	sigaction(SIGURG, &former, NULL);
+	return n;
+}
+
+/* Where it sleeps, if it does: the last number in this file is its program counter. */
+static uint32_t look(uint32_t tid, void **frames)
+{
+	struct text path = { 0 };
+	char buf[256], *last;
+	long n;
+	int fd;
+
+	put(&path, "/proc/self/task/");
+	put_number(&path, tid, 10);
+	put(&path, "/syscall");
+	fd = open(path.s, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	n = read(fd, buf, sizeof(buf) - 1);
+	close(fd);
+	buf[n > 0 ? n : 0] = '\0';
+	last = strrchr(buf, ' ');
+	if (!last || strncmp(last, " 0x", 3))
+		return 0;
+	frames[0] = (void *)(uintptr_t)strtoull(last + 1, NULL, 16);
+	return 1;
+}
+
+uint32_t port_stack_of(uint32_t tid, void **frames, uint32_t max, uint64_t ns)
+{
+	static struct port_lock one;
+	int saved = errno;
+	uint32_t n;
+
+	if (!port_trylock(&one))
+		return 0;
+	port_stack_prime();
+	n = ask(tid, frames, max, ns);
+	if (!n)
+		n = look(tid, frames);
+	port_unlock(&one);
+	errno = saved;
+	return n;
+}

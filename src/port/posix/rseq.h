@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * The one restartable sequence: append one or two words to the page that is open on the current CPU.
+ *
+ * The kernel restarts a thread that it preempts, migrates or interrupts with a signal inside the sequence at its abort label, so
+ * between the look at the CPU number and the commit nobody else runs on this CPU in it: the sequence owns the CPU's page
+ * as if it had a lock. The words are stored first, beyond the count, where nobody looks; the one store of the count
+ * commits them. A signal handler that comes in between appends for itself, and the sequence starts over.
+ *
+ * glibc registers the thread's rseq area (__rseq_offset); a thread whose area is not registered has a CPU number there that
+ * is not below port_rseq_cpus.
+ */
+#ifndef ANYRCU_PORT_POSIX_RSEQ_H
+#define ANYRCU_PORT_POSIX_RSEQ_H
+
+#include <port/port.h>
+
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define PORT_RSEQ 0
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
+#define PORT_RSEQ 0
+#endif
+#endif
+
+#if !defined(PORT_RSEQ) && defined(__x86_64__) && defined(__linux__)
+#define PORT_RSEQ 1
+#elif !defined(PORT_RSEQ)
+#define PORT_RSEQ 0
+#endif
+
+/* The head of a page that the sequence appends to; the words begin PORT_RSEQ_WORDS bytes into the page. */
+struct port_rseq_page {
+	uintptr_t key;
+	uint32_t count; /* words in use */
+	uint32_t cap;	/* append only while count < cap; one word beyond may be written */
+};
+#define PORT_RSEQ_WORDS 64
+
+#define PORT_RSEQ_CPU_SHIFT 6 /* each CPU's page pointers are this far apart */
+
+enum port_rseq_result {
+	PORT_RSEQ_DONE,	  /* appended */
+	PORT_RSEQ_REFUSE, /* no page with this key, or it is full, or this CPU cannot */
+	PORT_RSEQ_ABORT,  /* interrupted: try again */
+};
+
+#if PORT_RSEQ
+#define PORT_RSEQ_SIG 0x53053053
+extern ptrdiff_t port_rseq_offset; /* of the thread's area, from the thread pointer */
+
+/* The current CPU if the calling thread may append there, or -1. A hint: it may be another one at once. Any context. */
+static inline int port_rseq_cpu(void)
+{
+	uint32_t cpu;
+
+	__asm__ volatile("movl %%fs:4(%1), %0" : "=r"(cpu) : "r"(port_rseq_offset));
+	return cpu < port_rseq_cpus ? (int)cpu : -1;
+}
+
+/*
+ * If the current CPU's page, at pages + (cpu << PORT_RSEQ_CPU_SHIFT), has this key and room, append @a and @b to it and
+ * advance its count by @width words, 1 or 2. Any context.
+ */
+static inline enum port_rseq_result port_rseq_append(struct port_rseq_page **pages, uintptr_t key, uintptr_t a,
+						     uintptr_t b, uint32_t width)
+{
+	__asm__ goto volatile(
+		".pushsection __rseq_cs, \"aw\"\n\t"
+		".balign 32\n"
+		"3:\t.long 0, 0\n\t"
+		".quad 1f, 2f - 1f, 4f\n\t"
+		".popsection\n\t"
+		/* struct rseq: cpu_id at 4, rseq_cs at 8. Arming it comes before the CPU number is read. */
+		"leaq 3b(%%rip), %%rax\n\t"
+		"movq %%rax, %%fs:8(%[rseq])\n"
+		"1:\n\t"
+		"movl %%fs:4(%[rseq]), %%eax\n\t"
+		"cmpl %[cpus], %%eax\n\t"
+		"jae %l[refuse]\n\t"
+		"shlq %[shift], %%rax\n\t"
+		"movq (%[pages], %%rax), %%rax\n\t"
+		"testq %%rax, %%rax\n\t"
+		"jz %l[refuse]\n\t"
+		"cmpq %[key], %c[k](%%rax)\n\t"
+		"jne %l[refuse]\n\t"
+		"movl %c[n](%%rax), %%ecx\n\t"
+		"cmpl %c[cap](%%rax), %%ecx\n\t"
+		"jae %l[refuse]\n\t"
+		"movq %[a], %c[words](%%rax, %%rcx, 8)\n\t"
+		"movq %[b], %c[words] + 8(%%rax, %%rcx, 8)\n\t"
+		"addl %[width], %%ecx\n\t"
+		"movl %%ecx, %c[n](%%rax)\n" /* the commit */
+		"2:\n\t"
+		".pushsection __rseq_failure, \"ax\"\n\t"
+		".byte 0x0f, 0xb9, 0x3d\n\t" /* ud1 with the signature as its operand, as the kernel asks */
+		".long %c[sig]\n"
+		"4:\tjmp %l[abort]\n\t"
+		".popsection"
+		:
+		: [rseq] "r"(port_rseq_offset), [cpus] "m"(port_rseq_cpus), [pages] "r"(pages), [key] "r"(key),
+		  [a] "r"(a), [b] "r"(b), [width] "ri"(width), [shift] "i"(PORT_RSEQ_CPU_SHIFT), [sig] "i"(PORT_RSEQ_SIG),
+		  [k] "i"(offsetof(struct port_rseq_page, key)), [n] "i"(offsetof(struct port_rseq_page, count)),
+		  [cap] "i"(offsetof(struct port_rseq_page, cap)), [words] "i"(PORT_RSEQ_WORDS)
+		: "rax", "rcx", "memory", "cc"
+		: refuse, abort);
+	return PORT_RSEQ_DONE;
+refuse:
+	return PORT_RSEQ_REFUSE;
+abort:
+	return PORT_RSEQ_ABORT;
+}
+#else
+static inline int port_rseq_cpu(void)
+{
+	return -1;
+}
+
+static inline enum port_rseq_result port_rseq_append(struct port_rseq_page **pages, uintptr_t key, uintptr_t a,
+						     uintptr_t b, uint32_t width)
+{
+	(void)pages, (void)key, (void)a, (void)b, (void)width;
+	return PORT_RSEQ_REFUSE;
+}
+#endif
+
+#endif

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+#define _GNU_SOURCE
+#include <linux/futex.h>
+#include <port/port.h>
+#include <port/posix/sys.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <time.h>
+
+#define NS_PER_S UINT64_C(1000000000)
+
+uint64_t port_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * NS_PER_S + t.tv_nsec;
+}
+
+uintptr_t port_self(void)
+{
+	static PORT_THREAD_LOCAL char self;
+
+	return (uintptr_t)&self;
+}
+
+uint32_t port_tid(void)
+{
+	return sys(SYS_gettid);
+}
+
+bool port_tid_dead(uint32_t tid)
+{
+	return sys(SYS_tgkill, getpid(), tid, 0) == -ESRCH;
+}
+
+/* ---- sleeping and locks ---- */
+
+void port_wait(uint32_t *word, uint32_t value, uint64_t ns)
+{
+	struct timespec t = { .tv_sec = ns / NS_PER_S, .tv_nsec = ns % NS_PER_S };
+
+	sys(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, ns ? &t : NULL, NULL, 0);
+}
+
+void port_wake(uint32_t *word)
+{
+	sys(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
+}
+
+void port_sleep(uint64_t ns)
+{
+	struct timespec t = { .tv_sec = ns / NS_PER_S, .tv_nsec = ns % NS_PER_S };
+
+	sys(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &t, NULL);
+}
+
+/* The word is 0 unlocked, 1 locked, 2 locked with sleepers (Drepper, "Futexes are tricky", mutex 2). */
+bool port_trylock(struct port_lock *lock)
+{
+	uint32_t unlocked = 0;
+
+	if (!__atomic_compare_exchange_n(&lock->word, &unlocked, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+		return false;
+	store(&lock->owner, port_self());
+	return true;
+}
+
+void port_lock(struct port_lock *lock)
+{
+	for (int spin = 0; spin < 100; spin++) {
+		if (port_trylock(lock))
+			return;
+		port_relax();
+	}
+	while (__atomic_exchange_n(&lock->word, 2, __ATOMIC_ACQUIRE) != 0)
+		port_wait(&lock->word, 2, 0);
+	store(&lock->owner, port_self());
+}
+
+void port_unlock(struct port_lock *lock)
+{
+	store(&lock->owner, 0);
+	if (__atomic_exchange_n(&lock->word, 0, __ATOMIC_RELEASE) == 2)
+		port_wake(&lock->word);
+}
+
+/* ---- the ends of threads ---- */
+
+void (*port_thread_exit_hook)(void);
+static pthread_key_t exit_key;
+static bool exit_key_ready;
+
+static void on_exit_key(void *unused)
+{
+	(void)unused;
+	if (port_thread_exit_hook)
+		port_thread_exit_hook();
+}
+
+/*
+ * pthread_setspecific() is one store for the first 32 keys, which glibc keeps in the thread itself; for later ones it
+ * may allocate, and a signal handler may not. The constructor runs early, so the key is among the first.
+ */
+__attribute__((constructor(101))) static void exit_key_make(void)
+{
+	if (pthread_key_create(&exit_key, on_exit_key) == 0 && exit_key < 32)
+		store_release(&exit_key_ready, true);
+}
+
+void port_thread_exit_arm(void)
+{
+	if (load_acquire(&exit_key_ready))
+		pthread_setspecific(exit_key, &exit_key);
+}
+
+/* ---- starting threads ---- */
+
+struct start {
+	void (*main)(void *);
+	void *arg;
+	uint32_t taken;
+};
+
+static void *run(void *p)
+{
+	struct start *s = p, mine = *s;
+
+	pthread_setname_np(pthread_self(), "anyrcu");
+	store_release(&s->taken, 1);
+	port_wake(&s->taken);
+	mine.main(mine.arg);
+	return NULL;
+}
+
+static int create(pthread_attr_t *attr, struct start *s)
+{
+	/* What a fault in a callback raises must reach the program's handler; all else is for the program's own threads. */
+	static const int faults[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS };
+	sigset_t all, former;
+	pthread_t thread;
+	int err;
+
+	sigfillset(&all);
+	for (unsigned i = 0; i < ARRAY_SIZE(faults); i++)
+		sigdelset(&all, faults[i]);
+	pthread_sigmask(SIG_SETMASK, &all, &former);
+	err = pthread_create(&thread, attr, run, s);
+	pthread_sigmask(SIG_SETMASK, &former, NULL);
+	if (err == 0)
+		while (!load_acquire(&s->taken))
+			port_wait(&s->taken, 0, 0);
+	return -err;
+}
+
+int port_thread_start(void (*main)(void *), void *arg, int cpu, int rt)
+{
+	struct start s = { .main = main, .arg = arg };
+	struct sched_param param = { .sched_priority = rt };
+	pthread_attr_t attr;
+	int err;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	if (cpu >= 0) {
+		cpu_set_t set;
+
+		CPU_ZERO(&set);
+		CPU_SET(cpu, &set);
+		pthread_attr_setaffinity_np(&attr, sizeof(set), &set);
+	}
+	if (rt) {
+		pthread_attr_setinheritsched(&attr, PTHREAD_EXPLICIT_SCHED);
+		pthread_attr_setschedpolicy(&attr, SCHED_FIFO);
+		pthread_attr_setschedparam(&attr, &param);
+	}
+	err = create(&attr, &s);
+	if (err == -EPERM && rt) {
+		pthread_attr_setinheritsched(&attr, PTHREAD_INHERIT_SCHED);
+		err = create(&attr, &s) ?: -EPERM;
+	}
+	pthread_attr_destroy(&attr);
+	return err;
+}
+
+int port_cancel_off(void)
+{
+	int former;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &former);
+	return former;
+}
+
+void port_cancel_on(int former)
+{
+	pthread_setcancelstate(former, &former);
+}
