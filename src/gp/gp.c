@@ -117,9 +117,14 @@ bool anyrcu_gp_done(anyrcu_gp_t cookie)
 	return !before(load_acquire(&gp.done), cookie);
 }
 
+anyrcu_gp_t gp_newest(void)
+{
+	return load(&gp.needed);
+}
+
 bool gp_wanted(void)
 {
-	return before(load(&gp.done), load(&gp.needed));
+	return !anyrcu_gp_done(gp_newest());
 }
 
 static void begin(void)

@@ -26,7 +26,8 @@ void gp_init(void);
 
 /* As anyrcu_gp_start(), but wakes nobody: the caller drives it. Any context. */
 anyrcu_gp_t gp_cookie(void);
-/* Does anybody wait for a grace period that has not ended? Any context. */
+/* The last grace period that anybody has asked for, and whether it has not ended yet. Any context. */
+anyrcu_gp_t gp_newest(void);
 bool gp_wanted(void);
 /* Move the grace period on as far as it goes without waiting, unless another thread is at it. Task. */
 void gp_step(void);

@@ -54,7 +54,8 @@ static struct {
 	unsigned want[ORDERS];	/* the watermark; written under the zone's lock */
 	unsigned taken[ORDERS]; /* since the last refill; any context */
 	unsigned missed[ORDERS];
-	bool used;   /* since the last trim; any context */
+	bool used;   /* allocated from, since pages_idle() looked; any context */
+	bool dirty;  /* and before that, since the last trim; a task */
 	bool direct; /* the program itself has used NO_LOCKS; any context */
 } reserve __attribute__((aligned(CACHE_LINE)));
 
@@ -221,12 +222,16 @@ bool pages_want_refill(void)
 
 bool pages_want_timer(void)
 {
-	return load(&reserve.direct);
+	return load(&reserve.direct) || load(&reserve.used) || load(&reserve.dirty);
 }
 
-bool pages_used(void)
+bool pages_idle(void)
 {
-	return load(&reserve.used);
+	if (xchg(&reserve.used, false)) {
+		store(&reserve.dirty, true);
+		return false;
+	}
+	return load(&reserve.dirty);
 }
 
 /* Twice what was taken since the last time, at once when something was missed, else slowly down again. */
@@ -278,7 +283,7 @@ void pages_trim(void)
 	void *p;
 
 	port_lock(&zone_lock);
-	store(&reserve.used, false);
+	store(&reserve.dirty, false);
 	for (unsigned order = 0; order < ORDERS; order++) {
 		for (unsigned cpu = 0; cpu < PORT_CPUS_MAX; cpu++)
 			while ((p = cpu_pop(&cpus[cpu], order)))

@@ -23,12 +23,12 @@ void pages_refill(void);
 /* Give back to the system all that is not in use, but for an untouched reserve. Task. */
 void pages_trim(void);
 /*
- * Must somebody look at pages_want_refill() from time to time? A NO_LOCKS allocation makes no system call, so it wakes nobody: once the
- * program has used one, only a timer sees that the reserve runs low. Any context.
+ * Must somebody look in from time to time? Something has been allocated since the last trim; or the program itself has used
+ * NO_LOCKS, which makes no system call and so wakes nobody: only a timer sees that the reserve runs low. Any context.
  */
 bool pages_want_timer(void);
-/* Has anything been taken from the reserve since the last trim? Task. */
-bool pages_used(void);
+/* Has nothing been allocated since the last call, and something since the last trim? Task. */
+bool pages_idle(void);
 
 /* Around fork(): no zone operation in progress in another thread. */
 void pages_fork_prepare(void);

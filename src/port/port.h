@@ -60,6 +60,7 @@ extern void (*port_thread_exit_hook)(void);
  * Start a thread that runs @main(@arg) with all signals blocked. @cpu: pin it there, or -1. @rt: real-time priority or 0. Task.
  * 0, or -errno; -EPERM means that it runs, but without the priority.
  */
+#define PORT_EPERM 1
 int port_thread_start(void (*main)(void *), void *arg, int cpu, int rt);
 /* Cancellation off around callbacks in a thread of the application. Task. Returns the former state, for _on. */
 int port_cancel_off(void);

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * Deferring: storing what waits, from any context.
+ *
+ * Each CPU has an open page for each of two kinds: UNIFORM, whose words belong to the one function that opened it, and MIXED for
+ * what comes in between. There are two sets of them, as there are two ways to append:
+ *
+ * 1. port_rseq_append(), a restartable sequence: no atomic, no fence, nothing to undo; see there. It reads the page
+ *    without protection, which is right because a collection that takes the page away calls port_rseq_fence() before it goes on: a
+ *    sequence that had read the pointer has committed by then, or starts over and does not find the page.
+ *
+ * 2. append_shared(), where sequences do not work: reserve a slot by fetch_add on the count, store to it, the key word last. The
+ *    thread is in a read-side critical section from before it reads the page's pointer until the slot is filled. So when a grace
+ *    period has passed after the page was taken away, no slot will be filled any more ("settled"), though the thread may have
+ *    stopped for a minute in between. A slot that is still empty then belongs to a thread which is no more (a fork's child).
+ *    The page needs a second grace period for what was stored late.
+ *
+ * Opening a page, for both: the new page has the object in it and the old page behind it before one cmpxchg on the CPU's pointer
+ * makes it the open one and the old one full ("sealed"). Nothing is ever only in this thread's hands, so it does not matter where a
+ * thread stops or dies. All of this is inside a read-side critical section, so a page that we read the pointer of is not freed,
+ * nor used again, before we are done: there is no ABA. The CPU is that of an instant ago; a page opened on another CPU is as right.
+ *
+ * Attack: a signal handler defers between any two instructions. It appends to the open page (ours not being in yet), or opens a
+ * page itself; our sequence then starts over, our fetch_add gets another slot, our cmpxchg fails and we start over. It never
+ * waits for what it interrupted. Each round that starts over means that a handler or another thread has deferred in between; after a
+ * few of them we take the shared way, and in the end the chain, whose loop is the only one without a bound of its own (lock-free).
+ *
+ * Attack: no page can be had. The form with a head pushes to the chain: one cmpxchg, and collections take the whole of it by
+ * xchg, so no ABA. The headless forms say no. MIXED is tried before that, as its open page may have room.
+ *
+ * Attack: the page count wraps. It only goes up while below the cap, by at most the number of threads and handlers at it.
+ */
+#include <anyrcu/page.h>
+#include <defer/defer.h>
+#include <pages/pages.h>
+#include <port/port.h>
+
+#define TRIES 8
+
+struct defer_cpu defer_cpus[PORT_CPUS_MAX];
+uint32_t defer_ncpus;
+struct anyrcu_head *defer_chain;
+struct defer_stats defer_stats;
+struct defer_limits defer_limits = { .delay_ns = 10000000, .pending_max = 262144, .bytes_max = 64 << 20 };
+uint32_t defer_sealed;
+uint64_t defer_sealed_objects;
+
+/* What is to be appended: the words of a slot, but in UNIFORM pages, which have only arg. */
+struct slot {
+	uintptr_t func, arg, head, caller;
+};
+
+static inline bool append_rseq(unsigned kind, uintptr_t key, uintptr_t a, uintptr_t b, uint32_t width)
+{
+	struct port_rseq_page **pages = (struct port_rseq_page **)(void *)&defer_cpus[0].rseq[kind];
+
+	for (int i = 0; i < TRIES; i++) {
+		enum port_rseq_result r = port_rseq_append(pages, key, a, b, width);
+
+		if (likely(r != PORT_RSEQ_ABORT))
+			return r == PORT_RSEQ_DONE;
+	}
+	return false;
+}
+
+static void page_fill(struct defer_page *p, uint32_t at, uintptr_t key, const struct slot *s)
+{
+	if (key == KEY_DEBUG) {
+		store(&p->word[at + 2], s->head);
+		store(&p->word[at + 3], s->caller);
+	}
+	if (key == KEY_MIXED || key == KEY_DEBUG)
+		store(&p->word[at + 1], s->arg);
+	/* The word that says "filled" comes last: pairs with the drainer's acquire. */
+	store_release(&p->word[at], key == KEY_MIXED || key == KEY_DEBUG ? s->func : s->arg);
+}
+
+static struct defer_page *page_new(uintptr_t key, bool shared, const struct slot *s)
+{
+	struct defer_page *p;
+
+	if (load(&defer_stats.bytes) >= load(&defer_limits.bytes_max))
+		return NULL;
+	p = page_alloc(shared ? ANYRCU_GFP_NO_LOCKS | ANYRCU_GFP_ZERO : ANYRCU_GFP_NO_LOCKS, 0);
+	if (!p)
+		return NULL;
+	p->open.key = key;
+	p->open.cap = DEFER_WORDS - (key == KEY_DEBUG ? 3 : 1); /* where no slot begins; the sequence writes a word beyond */
+	p->cursor = p->counted = 0;
+	p->shared = shared;
+	p->settled = !shared;
+	page_fill(p, 0, key, s);
+	store(&p->open.count, defer_width(key));
+	return p;
+}
+
+/*
+ * Make a page with @s in it the open one of @where, in place of @old. False: try again, if @refused is not set.
+ * The bytes are counted after the page is in, so that they are never counted for nothing; the bound is then exceeded by as many
+ * pages as there are threads here.
+ */
+static bool page_open(struct defer_page **where, struct defer_page *old, uintptr_t key, bool shared,
+		      const struct slot *s, bool *refused)
+{
+	struct defer_page *p = page_new(key, shared, s);
+	uint32_t sealed = 0;
+
+	*refused = !p;
+	if (!p)
+		return false;
+	p->next = old;
+	if (!cmpxchg(where, old, p)) {
+		anyrcu_page_free(p, 0);
+		return false;
+	}
+	count_max(&defer_stats.bytes_high, __atomic_add_fetch(&defer_stats.bytes, 4096, __ATOMIC_RELAXED));
+	if (old) {
+		count_add(&defer_sealed_objects, defer_used(old) / defer_width(old->open.key));
+		sealed = fetch_add(&defer_sealed, 1) + 1;
+	}
+	defer_wake(sealed && sealed % DEFER_SEALED_WAKE == 0);
+	return true;
+}
+
+static bool page_full(struct defer_page *p)
+{
+	return !p || load(&p->open.count) >= p->open.cap;
+}
+
+/* In a read-side critical section. */
+static bool append_shared(struct defer_cpu *cpu, unsigned kind, uintptr_t key, const struct slot *s)
+{
+	bool refused = false;
+
+	for (int i = 0; i < TRIES && !refused; i++) {
+		struct defer_page *p = load_acquire(&cpu->shared[kind]);
+		uint32_t at;
+
+		if (page_full(p)) {
+			if (page_open(&cpu->shared[kind], p, key, true, s, &refused))
+				return true;
+			continue;
+		}
+		if (p->open.key != key)
+			return false;
+		at = fetch_add(&p->open.count, defer_width(key));
+		if (at < p->open.cap) {
+			page_fill(p, at, key, s);
+			return true;
+		}
+	}
+	return false;
+}
+
+static void cpu_seen(uint32_t cpu)
+{
+	uint32_t n = load(&defer_ncpus);
+
+	while (n <= cpu && !__atomic_compare_exchange_n(&defer_ncpus, &n, cpu + 1, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+		;
+}
+
+/* The sequence found no room in a page of its CPU: open one, or take the other kind. In a read-side critical section. */
+static bool open_rseq(unsigned kind, uintptr_t key, const struct slot *s)
+{
+	bool refused = false;
+
+	for (int i = 0; i < TRIES && !refused; i++) {
+		int cpu = port_rseq_cpu();
+		struct defer_page *p;
+
+		if (cpu < 0)
+			return false;
+		cpu_seen(cpu);
+		p = load_acquire(&defer_cpus[cpu].rseq[kind]);
+		if (page_full(p)) {
+			if (page_open(&defer_cpus[cpu].rseq[kind], p, key, false, s, &refused))
+				return true;
+		} else if (p->open.key != key) {
+			return false;
+		}
+		if (kind == UNIFORM ? append_rseq(kind, key, s->arg, 0, 1) : append_rseq(kind, key, s->func, s->arg, 2))
+			return true;
+	}
+	return false;
+}
+
+static noinline bool append_slow(const struct slot *s)
+{
+	bool done = false;
+
+	if (s->func == 0)
+		port_bug("deferred call of a NULL function");
+	anyrcu_read_lock();
+	if (port_rseq_cpu() >= 0 && !defer_debug)
+		done = open_rseq(UNIFORM, s->func, s) || append_rseq(MIXED, KEY_MIXED, s->func, s->arg, 2) ||
+		       open_rseq(MIXED, KEY_MIXED, s);
+	if (!done) {
+		uint32_t at = port_cpu();
+		struct defer_cpu *cpu = &defer_cpus[at];
+
+		cpu_seen(at);
+		/* An empty word means "not filled yet" in a UNIFORM page, so a NULL argument needs its function beside it. */
+		done = (s->arg && !defer_debug && append_shared(cpu, UNIFORM, s->func, s)) ||
+		       append_shared(cpu, MIXED, defer_debug ? KEY_DEBUG : KEY_MIXED, s);
+	}
+	anyrcu_read_unlock();
+	return done;
+}
+
+static inline bool append(uintptr_t func, uintptr_t arg)
+{
+	if (likely(append_rseq(UNIFORM, func, arg, 0, 1)))
+		return true;
+	return append_slow(&(struct slot){ .func = func, .arg = arg });
+}
+
+static noinline void chain_push(struct anyrcu_head *head, uintptr_t func)
+{
+	head->func = (void (*)(struct anyrcu_head *))func;
+	count_add(&defer_stats.chain, 1);
+	head->next = load(&defer_chain);
+	while (!__atomic_compare_exchange_n(&defer_chain, &head->next, head, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+		;
+	defer_wake(false);
+}
+
+static noinline void defer_head_debug(struct anyrcu_head *head, uintptr_t func, uintptr_t arg, uintptr_t caller)
+{
+	defer_debug_mark(head, caller);
+	if (!append_slow(&(struct slot){ func, arg, (uintptr_t)head, caller }))
+		chain_push(head, func == KEY_FREE ? (uintptr_t)head - arg + KEY_FREE : func);
+}
+
+void anyrcu_call(struct anyrcu_head *head, void (*func)(struct anyrcu_head *head))
+{
+	if (unlikely(load(&defer_debug)))
+		defer_head_debug(head, (uintptr_t)func, (uintptr_t)head, (uintptr_t)__builtin_return_address(0));
+	else if (unlikely(!append((uintptr_t)func, (uintptr_t)head)))
+		chain_push(head, (uintptr_t)func);
+}
+
+/* In the chain, the function's place says how far into the object the head is. No function has so low an address. */
+void anyrcu_free_head(struct anyrcu_head *head, size_t offset)
+{
+	if (unlikely(load(&defer_debug)))
+		defer_head_debug(head, KEY_FREE, (uintptr_t)head - offset, (uintptr_t)__builtin_return_address(0));
+	else if (unlikely(!append(KEY_FREE, (uintptr_t)head - offset)))
+		chain_push(head, offset + KEY_FREE);
+}
+
+static noinline bool refuse(uint64_t *why)
+{
+	count_add(&defer_stats.refused, 1);
+	if (why)
+		count_add(why, 1);
+	return false;
+}
+
+/* Far beyond what flood control should have held it at; checked where it is cheap, which flood control makes it. */
+static bool too_many(void)
+{
+	return unlikely(load(&defer_flood)) && defer_pending() > 4 * load(&defer_limits.pending_max);
+}
+
+bool anyrcu_call_headless(void (*func)(void *arg), void *arg)
+{
+	if (too_many())
+		return refuse(&defer_stats.refused_bound);
+	return append((uintptr_t)func, (uintptr_t)arg) || refuse(NULL);
+}
+
+bool anyrcu_free_headless(void *ptr)
+{
+	if (!ptr)
+		return true;
+	if (too_many())
+		return refuse(&defer_stats.refused_bound);
+	return append(KEY_FREE, (uintptr_t)ptr) || refuse(NULL);
+}
+
+/*
+ * A task may pay for memory, and for order: in a flood it frees some of what is ready, which takes no lock but malloc's own, and past the
+ * bound it waits for a grace period.
+ */
+static void mightsleep(uintptr_t func, uintptr_t arg, const char *name)
+{
+	bool done;
+
+	gp_must_not_read(name);
+	if (unlikely(load(&defer_flood))) {
+		defer_advance();
+		count_add(&defer_stats.helped, defer_drain(DEFER_WORDS, true));
+		if (too_many())
+			anyrcu_synchronize();
+	}
+	done = append(func, arg);
+	if (!done && load(&defer_stats.bytes) < load(&defer_limits.bytes_max)) {
+		pages_refill();
+		done = append(func, arg);
+	}
+	if (done)
+		return;
+	count_add(&defer_stats.inline_, 1);
+	anyrcu_synchronize();
+	if (func == KEY_FREE)
+		port_free((void *)arg);
+	else
+		((void (*)(void *))func)((void *)arg);
+	count_add(&defer_stats.invoked, 1);
+}
+
+void anyrcu_call_mightsleep(void (*func)(void *arg), void *arg)
+{
+	mightsleep((uintptr_t)func, (uintptr_t)arg, "anyrcu_call_mightsleep()");
+}
+
+void anyrcu_free_mightsleep(void *ptr)
+{
+	if (ptr)
+		mightsleep(KEY_FREE, (uintptr_t)ptr, "anyrcu_free_mightsleep()");
+}

@@ -1,0 +1,713 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * From the open pages to the callbacks:
+ *
+ *     open pages, chain --collect--> waiting --grace period--> ready --drain--> callbacks
+ *
+ * collect   takes pages (the full ones; all of them when the delay has passed or a barrier asks) and the chain away from the CPUs,
+ *           calls port_rseq_fence() so that nothing more is appended by sequences, and takes a cookie after that. It is
+ *           a generation: each page carries its number, and generations become ready in their order.
+ * waiting   is one generation. When its cookie is done, its settled pages and its chain are ready. Pages filled by atomics are then
+ *           settled, as every section that could still have filled one has ended; they join the next generation's wait, for what was
+ *           stored while they settled.
+ * drain     takes a page at a time, to invoke what is in it outside the lock.
+ *
+ * All of this state is under pipe.lock, which tasks take, never across a callback. What a drainer has taken is in its slot in
+ * pipe.drainers, so that a barrier sees it and the child of a fork finds it. The drainer advances the cursor (or unlinks from the
+ * chain) before it invokes, so whoever takes over goes on behind: nothing is invoked twice.
+ *
+ * fork(): prepare asks drainers to pause between two callbacks, and waits for them a bounded time, as a callback may itself wait for
+ * what the forking thread has. Then it takes the locks, outer first. The child finds in the slots of threads that it does not have what
+ * they had taken, and makes it ready again. A callback that was still running goes on in the parent only.
+ * When a handler forks while the thread that it interrupted holds the lock, the state may be half changed; so the child's handler
+ * changes nothing but sets "orphans", and the next holder of the lock in the child looks after them.
+ */
+#include <anyrcu/page.h>
+#include <defer/defer.h>
+#include <pages/pages.h>
+#include <port/port.h>
+
+#define DRAINERS 64
+#define CHAINS 8
+#define AHEAD 12 /* words that are prefetched ahead of the callback: measured, a flat optimum from 8 to 24 */
+#define FORK_PATIENCE UINT64_C(100000000)
+
+struct chain {
+	struct anyrcu_head *head;
+	uint64_t gen;
+	bool taken; /* by a drainer, which gives back what its budget leaves */
+};
+
+/* What a thread has taken: a page or a chain. Claimed and freed under the lock; head, done and resting: its owner. */
+struct drainer {
+	uintptr_t owner; /* 0: free */
+	struct defer_page *page;
+	struct chain *chain;
+	struct anyrcu_head *head; /* the rest of the chain */
+	uint64_t gen;
+	uint64_t done;	  /* callbacks invoked */
+	uint32_t resting; /* between callbacks, until no fork is under way */
+} __attribute__((aligned(CACHE_LINE)));
+
+static struct {
+	struct port_lock lock;
+	uint64_t gen; /* of the last collection */
+	bool force;   /* the next collection takes the open pages too */
+	uint64_t due; /* so does one after this time */
+
+	bool waits; /* there is a generation that waits: */
+	anyrcu_gp_t cookie;
+	struct defer_page *waiting;
+	struct anyrcu_head *waiting_chain;
+
+	struct defer_page *unsettled; /* of the generation before, settled now: join the next wait */
+
+	struct defer_page *ready, **ready_end; /* older generations first */
+	struct chain chains[CHAINS];
+	struct drainer drainers[DRAINERS];
+	uint32_t nready; /* pages and chains; read without the lock as a hint */
+
+	uint32_t progress; /* changes when something was drained */
+	uint32_t watchers;
+
+	uint32_t pause;	  /* forks under way */
+	bool fork_nested; /* one at a time, as the lock is held */
+	bool orphans;
+} pipe = { .ready_end = &pipe.ready };
+
+bool defer_flood;
+
+/* ---- counting ---- */
+
+static uint64_t objects(const struct defer_page *p)
+{
+	return defer_used(p) / defer_width(p->open.key);
+}
+
+uint64_t defer_deferred_page(void)
+{
+	uint64_t n = load(&defer_stats.page) + load(&defer_sealed_objects);
+
+	anyrcu_read_lock(); /* so that the pages we look at stay pages */
+	for (uint32_t cpu = 0; cpu < load(&defer_ncpus); cpu++) {
+		for (unsigned i = 0; i < 2 * KINDS; i++) {
+			struct defer_cpu *c = &defer_cpus[cpu];
+			struct defer_page *p = load_acquire(i < KINDS ? &c->rseq[i] : &c->shared[i - KINDS]);
+
+			n += p ? objects(p) : 0;
+		}
+	}
+	anyrcu_read_unlock();
+	return n;
+}
+
+uint64_t defer_pending(void)
+{
+	uint64_t invoked = load_acquire(&defer_stats.invoked);
+	int64_t n = defer_deferred_page() + load(&defer_stats.chain) + load(&defer_stats.inline_) - invoked;
+
+	return n > 0 ? n : 0;
+}
+
+/* What has come into a page since it was counted last. Under the lock. */
+static void count_page(struct defer_page *p)
+{
+	uint32_t used = defer_used(p);
+
+	count_add(&defer_stats.page, (used - p->counted) / defer_width(p->open.key));
+	p->counted = used;
+}
+
+/* ---- collect ---- */
+
+static void flood_check(void)
+{
+	uint64_t pending = defer_pending(), max = load(&defer_limits.pending_max);
+
+	count_max(&defer_stats.pending_high, pending);
+	if (!defer_flood && pending > max) {
+		store(&defer_flood, true);
+		count_add(&defer_stats.floods, 1);
+		port_probe1(flood, pending);
+	} else if (defer_flood && pending < max / 2) {
+		store(&defer_flood, false);
+	}
+}
+
+/* Move what is taken from one CPU's place in front of *list. The first page was open if @open. Returns how many were full. */
+static unsigned take(struct defer_page *p, bool open, struct defer_page **list)
+{
+	unsigned sealed = 0;
+
+	while (p) {
+		struct defer_page *next = p->next;
+
+		p->gen = pipe.gen;
+		if (!open) {
+			count_add(&defer_sealed_objects, -objects(p));
+			count_page(p);
+			sealed++;
+		}
+		open = false;
+		p->next = *list;
+		*list = p;
+		p = next;
+	}
+	return sealed;
+}
+
+/*
+ * From one place: everything, or what is behind the open page. Only the holder of the lock takes pages away, so the open page
+ * stays one while we read it.
+ */
+static unsigned take_from(struct defer_page **where, bool all, struct defer_page **list)
+{
+	struct defer_page *p = load_acquire(where);
+
+	if (!p)
+		return 0;
+	if (all)
+		return take(xchg(where, NULL), true, list);
+	return load(&p->next) ? take(xchg(&p->next, NULL), false, list) : 0;
+}
+
+static void collect(bool all)
+{
+	struct defer_page *list = NULL;
+	unsigned sealed = 0;
+
+	pipe.gen++;
+	for (uint32_t cpu = 0; cpu < load(&defer_ncpus); cpu++) {
+		for (unsigned kind = 0; kind < KINDS; kind++) {
+			sealed += take_from(&defer_cpus[cpu].rseq[kind], all, &list);
+			sealed += take_from(&defer_cpus[cpu].shared[kind], all, &list);
+		}
+	}
+	pipe.waiting_chain = load(&defer_chain) ? xchg(&defer_chain, NULL) : NULL;
+	__atomic_fetch_sub(&defer_sealed, sealed, __ATOMIC_SEQ_CST);
+	if (list)
+		port_rseq_fence();
+	/* From here nothing is appended by sequences: the open ones can be counted, and the cookie covers all that is in them. */
+	for (struct defer_page *p = list; p; p = p->next)
+		count_page(p);
+	if (all) {
+		pipe.force = false;
+		pipe.due = port_now() + load(&defer_limits.delay_ns);
+	}
+	flood_check();
+	while (pipe.unsettled) { /* in front, as the older generation */
+		struct defer_page *p = pipe.unsettled;
+
+		pipe.unsettled = p->next;
+		p->next = list;
+		list = p;
+	}
+	pipe.waiting = list;
+	pipe.waits = list || pipe.waiting_chain;
+	if (!pipe.waits)
+		return;
+	pipe.cookie = gp_cookie();
+	count_add(&defer_stats.batches, 1);
+	port_probe2(collect, pipe.gen, sealed);
+}
+
+/* ---- ready ---- */
+
+static void ready_append(struct defer_page *p)
+{
+	p->next = NULL;
+	*pipe.ready_end = p;
+	pipe.ready_end = &p->next;
+	store(&pipe.nready, pipe.nready + 1);
+}
+
+/* Back to its place, mostly the front: behind the older generations. */
+static void ready_give_back(struct defer_page *p)
+{
+	struct defer_page **at = &pipe.ready;
+
+	while (*at && (*at)->gen < p->gen)
+		at = &(*at)->next;
+	p->next = *at;
+	*at = p;
+	if (!p->next)
+		pipe.ready_end = &p->next;
+	store(&pipe.nready, pipe.nready + 1);
+}
+
+static struct defer_page *ready_take(bool only_free)
+{
+	struct defer_page *p = pipe.ready;
+
+	if (!p || (only_free && p->open.key != KEY_FREE))
+		return NULL;
+	pipe.ready = p->next;
+	if (!pipe.ready)
+		pipe.ready_end = &pipe.ready;
+	store(&pipe.nready, pipe.nready - 1);
+	return p;
+}
+
+/* The generation that waits has had its grace period. With all places for chains taken it has to wait for a drainer. */
+static void make_ready(void)
+{
+	struct chain *c = pipe.chains;
+
+	while (c < pipe.chains + CHAINS && (c->head || c->taken))
+		c++;
+	if (pipe.waiting_chain && c == pipe.chains + CHAINS)
+		return;
+	if (pipe.waiting_chain) {
+		*c = (struct chain){ .head = pipe.waiting_chain, .gen = pipe.gen };
+		pipe.waiting_chain = NULL;
+		store(&pipe.nready, pipe.nready + 1);
+	}
+	while (pipe.waiting) {
+		struct defer_page *p = pipe.waiting;
+
+		pipe.waiting = p->next;
+		if (p->settled) {
+			ready_append(p);
+		} else {
+			p->settled = true;
+			count_page(p);
+			p->next = pipe.unsettled;
+			pipe.unsettled = p;
+		}
+	}
+	pipe.waits = false;
+}
+
+/* ---- drainers ---- */
+
+static struct drainer *drainer_of(uintptr_t owner)
+{
+	for (unsigned i = 0; i < DRAINERS; i++)
+		if (load(&pipe.drainers[i].owner) == owner)
+			return &pipe.drainers[i];
+	return NULL;
+}
+
+bool defer_in_callback(void)
+{
+	return drainer_of(port_self()) != NULL;
+}
+
+/* Under the lock. Returns the page if it is drained, for the caller to free. */
+static struct defer_page *give_back(struct drainer *d)
+{
+	struct defer_page *p = d->page;
+
+	if (d->chain) {
+		d->chain->head = d->head;
+		d->chain->taken = false;
+		if (d->head)
+			store(&pipe.nready, pipe.nready + 1);
+		else
+			count_add(&defer_stats.drained_chains, 1);
+	} else if (p->cursor < defer_used(p)) {
+		ready_give_back(p);
+		p = NULL;
+	} else {
+		count_add(&defer_stats.drained_pages, 1);
+		count_add(&defer_stats.bytes, -(uint64_t)sizeof(*p));
+	}
+	port_probe2(drain, d->gen, d->done);
+	__atomic_fetch_add(&defer_stats.invoked, d->done, __ATOMIC_RELEASE);
+	store(&d->owner, 0);
+	__atomic_fetch_add(&pipe.progress, 1, __ATOMIC_SEQ_CST);
+	if (load(&pipe.watchers))
+		port_wake(&pipe.progress);
+	return p;
+}
+
+/* In the child of a fork: what threads that it does not have had taken. Under the lock. */
+static void adopt_orphans(void)
+{
+	pipe.orphans = false;
+	for (unsigned i = 0; i < DRAINERS; i++) {
+		struct drainer *d = &pipe.drainers[i];
+
+		if (d->owner && d->owner != port_self())
+			anyrcu_page_free(give_back(d), 0);
+	}
+}
+
+static void lock_pipe(void)
+{
+	port_lock(&pipe.lock);
+	if (unlikely(pipe.orphans))
+		adopt_orphans();
+}
+
+static bool chain_take(struct drainer *d)
+{
+	struct chain *c = NULL;
+
+	for (unsigned i = 0; i < CHAINS; i++)
+		if (pipe.chains[i].head && !pipe.chains[i].taken && (!c || pipe.chains[i].gen < c->gen))
+			c = &pipe.chains[i];
+	if (!c)
+		return false;
+	c->taken = true;
+	d->chain = c;
+	d->head = c->head;
+	d->gen = c->gen;
+	store(&pipe.nready, pipe.nready - 1);
+	return true;
+}
+
+static struct drainer *grab(bool only_free)
+{
+	struct drainer *d;
+
+	if (!load(&pipe.nready) || load(&pipe.pause))
+		return NULL;
+	lock_pipe();
+	d = drainer_of(0);
+	if (d) {
+		d->page = ready_take(only_free);
+		d->chain = NULL;
+		d->done = 0;
+		d->resting = 0;
+		if (d->page)
+			d->gen = d->page->gen;
+		if (d->page || (!only_free && chain_take(d)))
+			store(&d->owner, port_self());
+		else
+			d = NULL;
+	}
+	port_unlock(&pipe.lock);
+	return d;
+}
+
+static noinline void rest(struct drainer *d)
+{
+	uint32_t pause;
+
+	store_release(&d->resting, 1);
+	while ((pause = load_acquire(&pipe.pause)))
+		port_wait(&pipe.pause, pause, 0);
+	store(&d->resting, 0);
+}
+
+static inline void invoke(uintptr_t func, uintptr_t arg)
+{
+	if (func == KEY_FREE)
+		port_free((void *)arg);
+	else
+		((void (*)(void *))func)((void *)arg);
+}
+
+/*
+ * The cursor goes first: the release keeps it before what the callback does, so that the child of a fork sees no callback's work
+ * without it.
+ */
+static inline void advance_cursor(struct drainer *d, struct defer_page *p, uint32_t to)
+{
+	store(&p->cursor, to);
+	store(&d->done, d->done + 1);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+}
+
+/* malloc() keeps an object's size in the words before it. */
+static inline void prefetch(uintptr_t func, uintptr_t arg)
+{
+	__builtin_prefetch((void *)arg, 1);
+	if (func == KEY_FREE)
+		__builtin_prefetch((void *)(arg - sizeof(size_t)), 1);
+}
+
+static void drain_uniform(struct drainer *d, struct defer_page *p, size_t budget)
+{
+	uint32_t used = defer_used(p);
+	uintptr_t func = p->open.key;
+
+	for (uint32_t i = p->cursor; i < used && d->done < budget; i++) {
+		uintptr_t arg = load_acquire(&p->word[i]);
+
+		if (unlikely(load(&pipe.pause)))
+			rest(d);
+		if (i + AHEAD < used)
+			prefetch(func, load(&p->word[i + AHEAD]));
+		if (likely(arg || !p->shared)) {
+			advance_cursor(d, p, i + 1);
+			invoke(func, arg);
+		} else {
+			store(&p->cursor, i + 1);
+		}
+	}
+}
+
+static void drain_mixed(struct drainer *d, struct defer_page *p, size_t budget)
+{
+	uint32_t used = defer_used(p), width = defer_width(p->open.key);
+
+	for (uint32_t i = p->cursor; i < used && d->done < budget; i += width) {
+		uintptr_t func = load_acquire(&p->word[i]), arg = load(&p->word[i + 1]);
+
+		if (unlikely(load(&pipe.pause)))
+			rest(d);
+		if (i + AHEAD * width < used)
+			prefetch(load(&p->word[i + AHEAD * width]), load(&p->word[i + AHEAD * width + 1]));
+		if (!func) {
+			store(&p->cursor, i + width);
+			continue;
+		}
+		if (p->open.key == KEY_DEBUG && p->word[i + 2])
+			defer_debug_unmark((struct anyrcu_head *)p->word[i + 2], func, p->word[i + 3]);
+		advance_cursor(d, p, i + width);
+		invoke(func, arg);
+	}
+}
+
+static void drain_chain(struct drainer *d, size_t budget)
+{
+	while (d->head && d->done < budget) {
+		struct anyrcu_head *head = d->head;
+		uintptr_t func = (uintptr_t)head->func;
+
+		if (unlikely(load(&pipe.pause)))
+			rest(d);
+		store(&d->head, head->next);
+		store(&d->done, d->done + 1);
+		__atomic_thread_fence(__ATOMIC_RELEASE);
+		if (func <= 4096)
+			port_free((char *)head - (func - KEY_FREE));
+		else
+			head->func(head);
+	}
+}
+
+size_t defer_drain(size_t budget, bool only_free)
+{
+	int cancel = port_cancel_off();
+	struct drainer *d;
+	size_t n = 0;
+
+	while (n < budget && (d = grab(only_free))) {
+		struct defer_page *drained;
+
+		if (!d->page)
+			drain_chain(d, budget - n);
+		else if (defer_width(d->page->open.key) == 1)
+			drain_uniform(d, d->page, budget - n);
+		else
+			drain_mixed(d, d->page, budget - n);
+		n += d->done;
+		port_lock(&pipe.lock);
+		drained = give_back(d);
+		port_unlock(&pipe.lock);
+		anyrcu_page_free(drained, 0);
+	}
+	port_cancel_on(cancel);
+	return n;
+}
+
+/* A callback may end its thread: what is left of the page is for others. */
+void defer_thread_exit(void)
+{
+	struct defer_page *drained = NULL;
+	struct drainer *d = drainer_of(port_self());
+
+	if (!d)
+		return;
+	port_lock(&pipe.lock);
+	drained = give_back(d);
+	port_unlock(&pipe.lock);
+	anyrcu_page_free(drained, 0);
+}
+
+/* ---- moving on ---- */
+
+static bool anything_open(void)
+{
+	if (load(&defer_chain))
+		return true;
+	for (uint32_t cpu = 0; cpu < load(&defer_ncpus); cpu++)
+		for (unsigned kind = 0; kind < KINDS; kind++)
+			if (load(&defer_cpus[cpu].rseq[kind]) || load(&defer_cpus[cpu].shared[kind]))
+				return true;
+	return false;
+}
+
+static bool due(void)
+{
+	return (int64_t)(port_now() - pipe.due) >= 0 && anything_open();
+}
+
+void defer_advance(void)
+{
+	bool waits;
+
+	if (load(&pipe.waits))
+		gp_step();
+	lock_pipe();
+	if (pipe.waits && anyrcu_gp_done(pipe.cookie))
+		make_ready();
+	if (!pipe.waits) {
+		bool all = pipe.force || due();
+
+		if (all || pipe.unsettled || load(&defer_sealed) >= DEFER_SEALED_WAKE)
+			collect(all);
+	}
+	waits = pipe.waits;
+	port_unlock(&pipe.lock);
+	if (waits)
+		gp_step();
+}
+
+bool defer_waiting(anyrcu_gp_t *cookie)
+{
+	bool waits;
+
+	lock_pipe();
+	*cookie = pipe.cookie;
+	waits = pipe.waits && !anyrcu_gp_done(pipe.cookie);
+	port_unlock(&pipe.lock);
+	return waits;
+}
+
+bool defer_empty(void)
+{
+	bool empty;
+
+	lock_pipe();
+	empty = !pipe.waits && !pipe.unsettled && !pipe.nready && !pipe.force && !anything_open();
+	port_unlock(&pipe.lock);
+	return empty;
+}
+
+uint64_t defer_due(void)
+{
+	return load(&pipe.due);
+}
+
+void defer_delay_starts(void)
+{
+	lock_pipe();
+	pipe.due = port_now() + load(&defer_limits.delay_ns);
+	port_unlock(&pipe.lock);
+}
+
+/*
+ * Has all of generation @gen been invoked, and of those before? In each place the first one is the oldest. Under the lock.
+ */
+static bool all_invoked(uint64_t gen)
+{
+	if (pipe.gen < gen || (pipe.waits && (pipe.gen == gen || (pipe.waiting && pipe.waiting->gen <= gen))))
+		return false;
+	if ((pipe.unsettled && pipe.unsettled->gen <= gen) || (pipe.ready && pipe.ready->gen <= gen))
+		return false;
+	for (unsigned i = 0; i < CHAINS; i++)
+		if (pipe.chains[i].head && pipe.chains[i].gen <= gen)
+			return false;
+	for (unsigned i = 0; i < DRAINERS; i++)
+		if (pipe.drainers[i].owner && pipe.drainers[i].gen <= gen)
+			return false;
+	return true;
+}
+
+void anyrcu_barrier(void)
+{
+	uint64_t gen;
+	bool done;
+
+	gp_must_not_read("anyrcu_barrier()");
+	if (defer_in_callback())
+		port_bug("anyrcu_barrier() inside a callback");
+	full_fence();
+	lock_pipe();
+	gen = pipe.gen + 1;
+	pipe.force = true;
+	port_unlock(&pipe.lock);
+	defer_wake(true);
+	for (unsigned round = 0;; round++) {
+		uint32_t progress = load_acquire(&pipe.progress);
+		anyrcu_gp_t cookie;
+
+		defer_advance();
+		if (!defer_workers())
+			defer_drain(SIZE_MAX, false);
+		lock_pipe();
+		done = all_invoked(gen);
+		port_unlock(&pipe.lock);
+		if (done)
+			break;
+		if (defer_waiting(&cookie)) {
+			gp_pause(cookie, round);
+			gp_stall_check();
+		} else {
+			__atomic_fetch_add(&pipe.watchers, 1, __ATOMIC_SEQ_CST);
+			port_wait(&pipe.progress, progress, 1000000);
+			__atomic_fetch_sub(&pipe.watchers, 1, __ATOMIC_SEQ_CST);
+		}
+	}
+	full_fence();
+}
+
+size_t anyrcu_reclaim(size_t budget)
+{
+	size_t n;
+
+	gp_must_not_read("anyrcu_reclaim()");
+	if (defer_in_callback())
+		port_bug("anyrcu_reclaim() inside a callback");
+	if (gp_wanted())
+		gp_step();
+	defer_advance();
+	n = defer_drain(budget, false);
+	defer_advance();
+	if (pages_want_refill())
+		pages_refill();
+	return n;
+}
+
+/* ---- fork ---- */
+
+static bool others_rest(void)
+{
+	for (unsigned i = 0; i < DRAINERS; i++) {
+		struct drainer *d = &pipe.drainers[i];
+
+		if (d->owner && d->owner != port_self() && !load_acquire(&d->resting))
+			return false;
+	}
+	return true;
+}
+
+void defer_fork_prepare(void)
+{
+	bool nested = port_lock_mine(&pipe.lock);
+	uint64_t give_up = port_now() + FORK_PATIENCE;
+
+	__atomic_fetch_add(&pipe.pause, 1, __ATOMIC_SEQ_CST);
+	if (!nested) {
+		port_lock(&pipe.lock);
+		while (!others_rest() && (int64_t)(port_now() - give_up) < 0) {
+			port_unlock(&pipe.lock);
+			port_sleep(20000);
+			port_lock(&pipe.lock);
+		}
+	}
+	pipe.fork_nested = nested;
+}
+
+void defer_fork_parent(void)
+{
+	bool nested = pipe.fork_nested;
+
+	__atomic_fetch_sub(&pipe.pause, 1, __ATOMIC_SEQ_CST);
+	port_wake(&pipe.pause);
+	if (!nested)
+		port_unlock(&pipe.lock);
+}
+
+void defer_fork_child(void)
+{
+	pipe.orphans = true;
+	store(&pipe.pause, 0);
+	store(&pipe.watchers, 0);
+	if (!pipe.fork_nested)
+		port_unlock(&pipe.lock);
+}

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * Workers: threads that move collections on and invoke callbacks. All run the same loop, so that one which is held in a
+ * callback holds up nobody; and the same functions serve barriers and the application's own loop, so that no worker is needed for
+ * any of it to work.
+ *
+ * Sleeping. A worker sleeps in one of two ways: "ticking" until the open pages are due, or "deep", until it is woken, when
+ * there is nothing at all. A full page in the making of a backlog wakes the ticking; the first page that is opened wakes the deep:
+ *
+ *     worker: deep++, awake--; full fence; look whether all is empty; sleep on the bell as it was before
+ *     caller: put the page in its place;   full fence; look at deep and awake; change the bell and wake
+ *
+ * One of the two sees the other. A caller's wake is one system call that does not wait; it is made once for the first page, then
+ * not until the worker is back asleep. Nothing depends on it but promptness while a worker is ticking.
+ */
+#include <defer/defer.h>
+#include <pages/pages.h>
+#include <port/port.h>
+
+#define PORTION 4096		     /* callbacks between two looks at the collections */
+#define LINGER UINT64_C(1000000000) /* idle for so long, twice, before memory is given back */
+#define OVERDUE 100000		     /* look again after so long when collecting has to wait for a drainer */
+
+static struct {
+	uint32_t generation; /* workers of an older one end */
+	uint32_t count;
+	uint32_t wanted;
+	int rt, ncpus, cpus[ANYRCU_WORKERS_MAX];
+
+	uint32_t bell;
+	uint32_t awake;	  /* workers that will look again soon: neither deep nor in callbacks */
+	uint32_t ticking; /* of those: asleep until the open pages are due */
+	uint32_t deep;
+} workers;
+
+unsigned defer_workers(void)
+{
+	return load(&workers.count);
+}
+
+void defer_wake(bool urgent)
+{
+	full_fence(); /* pairs with that in sleep_deep(): what there is to do comes before we look who sleeps */
+	if ((load(&workers.deep) && !load(&workers.awake)) || (urgent && (load(&workers.ticking) || load(&workers.deep)))) {
+		__atomic_fetch_add(&workers.bell, 1, __ATOMIC_SEQ_CST);
+		count_add(&defer_stats.wakes, 1);
+		port_wake(&workers.bell);
+	}
+}
+
+static bool current(uint32_t generation)
+{
+	return load(&workers.generation) == generation;
+}
+
+/* Until the open pages are due, or a backlog of full ones forms. */
+static void sleep_tick(void)
+{
+	uint32_t bell = load_acquire(&workers.bell);
+	int64_t ns;
+
+	__atomic_fetch_add(&workers.ticking, 1, __ATOMIC_SEQ_CST);
+	ns = defer_due() - port_now();
+	if (load(&defer_sealed) < DEFER_SEALED_WAKE)
+		port_wait(&workers.bell, bell, ns > 0 ? ns : OVERDUE);
+	__atomic_fetch_sub(&workers.ticking, 1, __ATOMIC_SEQ_CST);
+}
+
+/* Until there is something to do again; for @ns at most, if not 0. */
+static void sleep_deep(uint32_t generation, uint64_t ns)
+{
+	uint32_t bell = load_acquire(&workers.bell);
+
+	__atomic_fetch_add(&workers.deep, 1, __ATOMIC_SEQ_CST);
+	__atomic_fetch_sub(&workers.awake, 1, __ATOMIC_SEQ_CST);
+	full_fence(); /* pairs with that in defer_wake() */
+	if (defer_empty() && !gp_wanted() && current(generation))
+		port_wait(&workers.bell, bell, ns);
+	__atomic_fetch_add(&workers.awake, 1, __ATOMIC_SEQ_CST);
+	__atomic_fetch_sub(&workers.deep, 1, __ATOMIC_SEQ_CST);
+}
+
+static size_t drain(void)
+{
+	size_t n;
+
+	__atomic_fetch_sub(&workers.awake, 1, __ATOMIC_SEQ_CST);
+	n = defer_drain(PORTION, false);
+	__atomic_fetch_add(&workers.awake, 1, __ATOMIC_SEQ_CST);
+	return n;
+}
+
+static void idle(uint32_t generation)
+{
+	uint64_t until = port_now() + LINGER;
+
+	sleep_deep(generation, pages_want_timer() ? LINGER : 0);
+	if (!defer_empty())
+		defer_delay_starts();
+	else if ((int64_t)(port_now() - until) >= 0 && pages_idle())
+		pages_trim();
+}
+
+static void worker(void *arg)
+{
+	uint32_t generation = (uintptr_t)arg;
+	anyrcu_gp_t cookie;
+	unsigned round = 0;
+
+	__atomic_fetch_add(&workers.awake, 1, __ATOMIC_SEQ_CST);
+	while (current(generation)) {
+		defer_advance();
+		if (pages_want_refill())
+			pages_refill();
+		if (drain()) {
+			round = 0;
+		} else if (defer_waiting(&cookie)) {
+			gp_pause(cookie, round++);
+			gp_stall_check();
+		} else if (gp_wanted()) {
+			gp_step();
+			gp_pause(gp_newest(), round++);
+			gp_stall_check();
+		} else if (!defer_empty()) {
+			round = 0;
+			sleep_tick();
+		} else {
+			round = 0;
+			idle(generation);
+		}
+	}
+	__atomic_fetch_sub(&workers.awake, 1, __ATOMIC_SEQ_CST);
+	__atomic_fetch_sub(&workers.count, 1, __ATOMIC_SEQ_CST);
+}
+
+static int start(void)
+{
+	int result = 0;
+
+	for (uint32_t i = 0; i < workers.wanted; i++) {
+		int cpu = workers.ncpus ? workers.cpus[i % workers.ncpus] : -1, err;
+
+		__atomic_fetch_add(&workers.count, 1, __ATOMIC_SEQ_CST);
+		err = port_thread_start(worker, (void *)(uintptr_t)workers.generation, cpu, workers.rt);
+		if (err)
+			result = err;
+		if (err && err != -PORT_EPERM)
+			__atomic_fetch_sub(&workers.count, 1, __ATOMIC_SEQ_CST);
+	}
+	return result;
+}
+
+int defer_workers_start(unsigned n, int rt, const int *cpus, size_t ncpus)
+{
+	__atomic_fetch_add(&workers.generation, 1, __ATOMIC_SEQ_CST);
+	__atomic_fetch_add(&workers.bell, 1, __ATOMIC_SEQ_CST);
+	port_wake(&workers.bell);
+	workers.wanted = n;
+	workers.rt = rt;
+	workers.ncpus = ncpus;
+	for (size_t i = 0; i < ncpus; i++)
+		workers.cpus[i] = cpus[i];
+	return start();
+}
+
+/* Whatever the parent's workers were doing, there are none here. */
+void worker_fork_child(void)
+{
+	workers.count = workers.awake = workers.ticking = workers.deep = 0;
+	start();
+}

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * The start of the library, its configuration, and fork().
+ *
+ * Before the constructor has run, the library works, on its fallbacks: readers fence, deferrals take the shared path, and nobody
+ * drains yet. So other constructors, and what a preloaded library does earlier, need not care.
+ */
+#define _GNU_SOURCE
+#include <anyrcu/anyrcu.h>
+#include <defer/defer.h>
+#include <errno.h>
+#include <pages/pages.h>
+#include <port/port.h>
+#include <port/posix/init.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct anyrcu_config defaults = {
+	.size = sizeof(defaults),
+	.workers = 1,
+	.delay_us = 10000,
+	.pending_max = 262144,
+	.page_bytes_max = 64 << 20,
+	.stall_ms = 10000,
+};
+
+static bool in_range(uint64_t v, uint64_t min, uint64_t max)
+{
+	return v >= min && v <= max;
+}
+
+/* Zero means the default. */
+static void complete(struct anyrcu_config *c)
+{
+	c->workers = c->workers ?: defaults.workers;
+	c->delay_us = c->delay_us ?: defaults.delay_us;
+	c->pending_max = c->pending_max ?: defaults.pending_max;
+	c->page_bytes_max = c->page_bytes_max ?: defaults.page_bytes_max;
+	c->stall_ms = c->stall_ms ?: defaults.stall_ms;
+}
+
+static bool cpus_usable(const struct anyrcu_config *c)
+{
+	cpu_set_t set;
+
+	if (c->nworker_cpus > ANYRCU_WORKERS_MAX || (c->nworker_cpus && !c->worker_cpus))
+		return false;
+	if (sched_getaffinity(0, sizeof(set), &set))
+		return c->nworker_cpus == 0;
+	for (size_t i = 0; i < c->nworker_cpus; i++)
+		if (c->worker_cpus[i] < 0 || c->worker_cpus[i] >= CPU_SETSIZE || !CPU_ISSET(c->worker_cpus[i], &set))
+			return false;
+	return true;
+}
+
+static bool valid(const struct anyrcu_config *c)
+{
+	return (c->workers == -1 || in_range(c->workers, 1, ANYRCU_WORKERS_MAX)) &&
+	       (c->worker_rt_priority == 0 || in_range(c->worker_rt_priority, 1, 99)) && cpus_usable(c) &&
+	       in_range(c->delay_us, 1, 10000000) && in_range(c->pending_max, 1024, UINT64_MAX / 8) &&
+	       in_range(c->page_bytes_max, 65536, UINT64_MAX) && in_range(c->stall_ms, 10, 86400000);
+}
+
+/* A program built against an older header has a shorter struct, against a newer one a longer, whose additions must be unused. */
+static bool copy(struct anyrcu_config *to, const struct anyrcu_config *from)
+{
+	size_t size = from->size;
+
+	if (size < offsetof(struct anyrcu_config, worker_rt_priority) || size > 4096)
+		return false;
+	for (size_t i = sizeof(*to); i < size; i++)
+		if (((const char *)from)[i])
+			return false;
+	*to = (struct anyrcu_config){ 0 };
+	memcpy(to, from, size < sizeof(*to) ? size : sizeof(*to));
+	return true;
+}
+
+static int env_workers(int workers)
+{
+	const char *s = getenv("ANYRCU_WORKERS");
+	char *end;
+	long n;
+
+	if (!s || !*s)
+		return workers;
+	n = strtol(s, &end, 10);
+	if (*end || n < -1 || n > ANYRCU_WORKERS_MAX) {
+		port_report("ANYRCU_WORKERS=%s is not a number from -1 to %u; ignored", s, (uint64_t)ANYRCU_WORKERS_MAX);
+		return workers;
+	}
+	return n == 0 ? -1 : n;
+}
+
+static bool env_is(const char *name, const char *value)
+{
+	const char *s = getenv(name);
+
+	return s && !strcmp(s, value);
+}
+
+int anyrcu_init(const struct anyrcu_config *config)
+{
+	static struct port_lock one;
+	struct anyrcu_config c = defaults;
+	int workers, err;
+
+	if (config && !copy(&c, config))
+		return -EINVAL;
+	complete(&c);
+	if (!valid(&c) || defer_in_callback())
+		return -EINVAL;
+	port_lock(&one);
+	store(&defer_limits.delay_ns, c.delay_us * 1000);
+	store(&defer_limits.pending_max, c.pending_max);
+	store(&defer_limits.bytes_max, c.page_bytes_max);
+	gp_configure(c.stall_ms, c.stall_hook, c.stall_arg);
+	workers = env_workers(c.workers);
+	err = defer_workers_start(workers > 0 ? workers : 0, c.worker_rt_priority, c.worker_cpus, c.nworker_cpus);
+	port_unlock(&one);
+	return err == 0 || err == -EPERM ? err : -EAGAIN;
+}
+
+/* ---- start and fork ---- */
+
+static void thread_exit(void)
+{
+	defer_thread_exit();
+	gp_thread_exit();
+}
+
+static void fork_prepare(void)
+{
+	defer_fork_prepare();
+	gp_fork_prepare();
+	pages_fork_prepare();
+}
+
+static void fork_parent(void)
+{
+	pages_fork_parent();
+	gp_fork_parent();
+	defer_fork_parent();
+}
+
+static void fork_child(void)
+{
+	pages_fork_child();
+	gp_fork_child();
+	defer_fork_child();
+	worker_fork_child();
+}
+
+static void wake_urgent(void)
+{
+	defer_wake(true);
+}
+
+__attribute__((constructor(102))) static void start(void)
+{
+	bool debug = env_is("ANYRCU_DEBUG", "1");
+
+	port_init(!env_is("ANYRCU_MEMBARRIER", "0"), !env_is("ANYRCU_RSEQ", "0"));
+	port_thread_exit_hook = thread_exit;
+	gp_hooks.kick = wake_urgent;
+	gp_hooks.pending = defer_pending;
+	gp_init();
+	if (debug)
+		port_stack_prime();
+	store(&defer_debug, debug);
+	pages_refill();
+	pthread_atfork(fork_prepare, fork_parent, fork_child);
+	if (anyrcu_init(NULL) == -EAGAIN)
+		port_report("no worker could be started; anyrcu_reclaim(), anyrcu_barrier() and anyrcu_synchronize() still work");
+}
+
+/* ---- statistics ---- */
+
+void anyrcu_stats_get(struct anyrcu_stats *out)
+{
+	struct anyrcu_stats s = {
+		.size = out->size,
+		.deferred_page = defer_deferred_page(),
+		.deferred_chain = load(&defer_stats.chain),
+		.deferred_inline = load(&defer_stats.inline_),
+		.refused = load(&defer_stats.refused),
+		.refused_bound = load(&defer_stats.refused_bound),
+		.pending_high = load(&defer_stats.pending_high),
+		.pages_percpu = load(&pages_stats.percpu),
+		.pages_reserve = load(&pages_stats.reserve),
+		.pages_zone = load(&pages_stats.zone),
+		.pages_failed_no_locks = load(&pages_stats.failed_no_locks),
+		.pages_failed = load(&pages_stats.failed),
+		.pages_mapped = load(&pages_stats.mapped),
+		.pages_mapped_high = load(&pages_stats.mapped_high),
+		.defer_bytes = load(&defer_stats.bytes),
+		.defer_bytes_high = load(&defer_stats.bytes_high),
+		.gp_started = load(&gp_stats.started),
+		.gp_done = load(&gp_stats.done),
+		.gp_ns_total = load(&gp_stats.ns_total),
+		.gp_ns_max = load(&gp_stats.ns_max),
+		.stalls = load(&gp_stats.stalls),
+		.batches = load(&defer_stats.batches),
+		.drained_pages = load(&defer_stats.drained_pages),
+		.drained_chains = load(&defer_stats.drained_chains),
+		.floods = load(&defer_stats.floods),
+		.helped = load(&defer_stats.helped),
+		.readers = reader_count(),
+		.worker_wakes = load(&defer_stats.wakes),
+	};
+
+	s.deferred = s.deferred_page + s.deferred_chain + s.deferred_inline;
+	s.pending = defer_pending();
+	s.invoked = load(&defer_stats.invoked);
+	memcpy(out, &s, s.size < sizeof(s) ? s.size : sizeof(s));
+}
