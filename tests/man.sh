@@ -1,0 +1,59 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT OR GPL-2.0-only
+# The manual: each page renders without a warning, each public function and macro has one, and no link leads nowhere.
+# usage: man.sh SOURCE_DIR
+set -eu
+
+source=${1:?usage: man.sh SOURCE_DIR}
+pages=$source/docs/man
+tree=$(mktemp -d)
+trap 'rm -rf "$tree"' EXIT
+failed=$tree/failed
+
+fail() {
+	echo "man.sh: $*" >&2
+	: >"$failed"
+}
+
+# Link pages name their target by its place in an installed tree, so render them in one.
+for page in "$pages"/*.[1-9]; do
+	[ -f "$page" ] || { fail "no pages in $pages"; exit 1; }
+	section=man${page##*.}
+	mkdir -p "$tree/$section"
+	cp "$page" "$tree/$section"
+done
+
+# man drops what the formatter says on stderr unless told to keep it.
+for page in "$pages"/*.[1-9]; do
+	name=${page##*/}
+	(cd "$tree" && env -u MANOPT -u MANROFFOPT -u MANROFFSEQ LC_ALL=C MANWIDTH=80 MAN_KEEP_STDERR=1 \
+		man -l --warnings -E UTF-8 -Tutf8 "man${name##*.}/$name") >"$tree/out" 2>"$tree/err" ||
+		fail "$name does not render"
+	[ ! -s "$tree/err" ] || fail "$name renders with warnings: $(cat "$tree/err")"
+	[ -s "$tree/out" ] || fail "$name renders empty"
+	target=$(sed -n 's/^\.so //p' "$page")
+	[ -f "$tree/${target:-man${name##*.}/$name}" ] || fail "$name links to $target, which does not exist"
+done
+
+# The name is looked for on the line that the declaration begins on.
+declared=$(cat "$source"/include/anyrcu/*.h | sed -n \
+	-e 's/^ANYRCU_API [^(]*[ *]\([a-z0-9_]*\)(.*/\1/p' \
+	-e 's/^static inline [^(]*[ *]\([a-z0-9_]*\)(.*/\1/p' \
+	-e 's/^#define \([a-z0-9_]*\)(.*/\1/p')
+expected=$(cat "$source"/include/anyrcu/*.h | grep -cE '^(ANYRCU_API|static inline|#define [a-z0-9_]+\()' || :)
+# shellcheck disable=SC2086 # a list of words
+set -- $declared
+[ "$expected" -gt 0 ] || fail "no declarations in $source/include/anyrcu"
+[ $# -eq "$expected" ] || fail "found $# names in $expected declarations of $source/include/anyrcu"
+
+for name; do
+	[ "$name" != anyrcu_free_head ] || continue # the out-of-line part of a macro, not an interface
+	page=$tree/man3/$name.3
+	[ -f "$page" ] || { fail "$name has no page"; continue; }
+	target=$(sed -n 's/^\.so //p' "$page")
+	page=$tree/${target:-man3/$name.3}
+	[ -f "$page" ] || continue # said above
+	sed -n '/^\.SH NAME/,/^\.SH SYNOPSIS/p' "$page" | grep -qw "$name" || fail "$name leads to ${page##*/}, which does not name it"
+done
+
+[ ! -e "$failed" ]
