@@ -27,7 +27,8 @@ typedef uint64_t anyrcu_gp_t;
  * anyrcu_read_lock() - begin a read-side critical section
  *
  * What the section reaches through anyrcu_dereference() is not freed before the matching anyrcu_read_unlock().
- * Sections nest, up to 65,535 deep. A thread needs no registration; its first section registers it.
+ * Sections nest, up to 65,535 deep; one more is reported and aborts. A thread needs no registration; its first section registers
+ * it. A thread that ends inside a section is reported, and the section ends with it.
  *
  * Context: any, including a signal handler that interrupted this library.
  * Ordering: nothing of the section is seen to happen before its begin.
@@ -40,7 +41,7 @@ static inline void anyrcu_read_lock(void)
 /**
  * anyrcu_read_unlock() - end a read-side critical section
  *
- * Without a matching anyrcu_read_lock() it reports the mistake and aborts.
+ * Without a matching anyrcu_read_lock() it reports the mistake and aborts, but for a thread that is online.
  *
  * Context: any, in the context that began the section.
  * Ordering: all of the section happens before a grace period which waited for it ends.
@@ -63,7 +64,8 @@ ANYRCU_API bool anyrcu_read_lock_held(void);
  *
  * Returns once every read-side critical section that had begun before the call has ended. Callers at the same time
  * share one grace period. Inside a section it reports the mistake and aborts, as it would wait for itself. A thread that is
- * online counts as quiescent for the length of the call.
+ * online (anyrcu_thread_online()) counts as quiescent for the length of the call; as its sections write nothing, this mistake is
+ * not seen there.
  *
  * Context: a task that may sleep, outside read-side critical sections.
  * Ordering: a full barrier before and after; all accesses before it are seen by all sections that begin after it.
@@ -94,7 +96,7 @@ ANYRCU_API bool anyrcu_gp_done(anyrcu_gp_t gp);
  * anyrcu_gp_wait() - wait until the grace period of a cookie has ended
  * @gp: a cookie from anyrcu_gp_start()
  *
- * Context and ordering: as anyrcu_synchronize().
+ * Context, mistakes and ordering: as anyrcu_synchronize().
  */
 ANYRCU_API void anyrcu_gp_wait(anyrcu_gp_t gp);
 
@@ -103,7 +105,8 @@ ANYRCU_API void anyrcu_gp_wait(anyrcu_gp_t gp);
  *
  * From here to anyrcu_thread_offline() the whole thread counts as one reader, which lets go only where it calls
  * anyrcu_quiescent_state(): anyrcu_read_lock() and anyrcu_read_unlock() then write nothing. For a thread that reads all the
- * time. It must call anyrcu_quiescent_state() often, and go offline before it blocks for long.
+ * time. It must call anyrcu_quiescent_state() often, and go offline before it blocks for long. In a thread that is online already it is a
+ * quiescent state.
  *
  * Context: task, outside read-side critical sections (reported otherwise).
  */

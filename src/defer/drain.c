@@ -610,12 +610,13 @@ static bool all_invoked(uint64_t gen)
 
 void anyrcu_barrier(void)
 {
+	bool done, online;
 	uint64_t gen;
-	bool done;
 
 	gp_must_not_read("anyrcu_barrier()");
 	if (defer_in_callback())
 		port_bug("anyrcu_barrier() inside a callback");
+	online = gp_waits_begin();
 	full_fence();
 	lock_pipe();
 	gen = pipe.gen + 1;
@@ -643,6 +644,7 @@ void anyrcu_barrier(void)
 			__atomic_fetch_sub(&pipe.watchers, 1, __ATOMIC_SEQ_CST);
 		}
 	}
+	gp_waits_end(online);
 	full_fence();
 }
 

@@ -213,11 +213,8 @@ void gp_pause(anyrcu_gp_t cookie, unsigned round)
 
 static void wait(anyrcu_gp_t cookie)
 {
-	struct anyrcu_reader *self = anyrcu_self;
-	bool online = load(&self->ctr) & ANYRCU_READER_QS;
+	bool online = gp_waits_begin();
 
-	if (online)
-		anyrcu_thread_offline();
 	for (unsigned round = 0; !anyrcu_gp_done(cookie); round++) {
 		gp_step();
 		if (anyrcu_gp_done(cookie))
@@ -225,8 +222,7 @@ static void wait(anyrcu_gp_t cookie)
 		gp_pause(cookie, round);
 		gp_stall_check();
 	}
-	if (online)
-		anyrcu_thread_online();
+	gp_waits_end(online);
 	full_fence();
 }
 

@@ -36,6 +36,12 @@ void gp_pause(anyrcu_gp_t cookie, unsigned round);
 /* Report the reader that has held up the grace period for too long, if there is one. Task, no locks held. */
 void gp_stall_check(void);
 
+/*
+ * A thread that waits reads nothing: if it is in quiescent-state mode it goes offline for that time. Returns what gp_waits_end() takes. Task.
+ */
+bool gp_waits_begin(void);
+void gp_waits_end(bool online);
+
 /* Ends the program when the caller is inside a read-side critical section: @what must not be called there. */
 void gp_must_not_read(const char *what);
 

@@ -213,6 +213,20 @@ void anyrcu_thread_offline(void)
 		store_release(&self->ctr, 0);
 }
 
+bool gp_waits_begin(void)
+{
+	bool online = load(&anyrcu_self->ctr) & ANYRCU_READER_QS;
+
+	anyrcu_thread_offline();
+	return online;
+}
+
+void gp_waits_end(bool online)
+{
+	if (online)
+		anyrcu_thread_online();
+}
+
 /*
  * A handler that comes before anyrcu_self is reset reads on this record, which is still ours; one that comes after finds no record with its
  * number, claims another, and has this function run again.
