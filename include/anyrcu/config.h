@@ -29,12 +29,12 @@ struct anyrcu_stall {
 };
 
 /**
- * struct anyrcu_config - what can be set; zero means the default, in every field
+ * struct anyrcu_config - what can be set; zero means the default, in every field but @size
  * @size: sizeof(struct anyrcu_config), so that later versions may add fields
  * @workers: threads that reclaim: 1 by default, at most ANYRCU_WORKERS_MAX; -1 for none (anyrcu_reclaim())
  * @worker_rt_priority: SCHED_FIFO priority 1 to 99 of the workers; by default they are ordinary threads
- * @worker_cpus: CPUs to pin the workers to, worker i to worker_cpus[i % nworker_cpus]; copied
- * @nworker_cpus: how many; by default they are not pinned
+ * @worker_cpus: CPUs to pin the workers to, of those this process may use: worker i to worker_cpus[i % nworker_cpus]; copied
+ * @nworker_cpus: how many, at most ANYRCU_WORKERS_MAX; by default they are not pinned
  * @delay_us: how long a page that is not full may wait to be drained, microseconds: 1 to 10,000,000; 10,000 by default
  * @pending_max: deferrals pending at which flood control begins: at least 1024; 262,144 by default. Past
  *               four times as many, the headless forms return false
@@ -62,12 +62,15 @@ struct anyrcu_config {
  * anyrcu_init() - set the configuration
  * @config: NULL for the defaults
  *
- * May be called again to change it; workers then stop or start. The environment can override for one run: ANYRCU_WORKERS=N,
- * ANYRCU_DEBUG=1 (find double deferral and misuse of heads), ANYRCU_RSEQ=0 and ANYRCU_MEMBARRIER=0 (do as on a machine
- * without them); the last three are read when the library is loaded.
+ * May be called again to change it; workers then stop or start. The environment can override for one run: ANYRCU_WORKERS=N, where 0
+ * and -1 mean none; ANYRCU_DEBUG=1 (find double deferral and misuse of heads, while they wait in pages), ANYRCU_RSEQ=0 and
+ * ANYRCU_MEMBARRIER=0 (do as on a machine without them). The last three are read when the library is loaded.
  *
- * Context: task, outside callbacks.
- * Return: 0; -EINVAL when a field is out of range, and nothing has changed; -EPERM when the priority is not permitted; -EAGAIN when
+ * For its stack, a stall report sends SIGURG to the stalled thread, if the program has left that signal at its default.
+ *
+ * Context: a task that may sleep.
+ * Return: 0; -EINVAL when a field is out of range, or @config has a field set that this version does not know, or in a callback, and
+ *         nothing has changed; -EPERM when the priority is not permitted; -EAGAIN when
  *         a worker could not be started. After the last two, the rest of the configuration holds.
  */
 ANYRCU_API int anyrcu_init(const struct anyrcu_config *config);

@@ -5,10 +5,11 @@
  * What waits is stored in pages of pointers. Where no page can be had, the forms that take a head chain the object through it
  * and never fail; the headless forms return false; the mightsleep forms wait.
  *
- * A callback runs after a grace period, in a worker or in a thread that reclaims (anyrcu_reclaim(), anyrcu_barrier() and
- * the mightsleep forms may), outside all read-side critical sections. It may defer again, read and take locks; it may not call
- * anyrcu_synchronize() for long without holding up what waits behind it, nor anyrcu_barrier(), which is reported. It must
- * return: longjmp() or an exception out of it is not supported. Callbacks are invoked in no particular order.
+ * A callback runs after a grace period, in a worker or in a thread that reclaims (anyrcu_reclaim(), and without a worker
+ * anyrcu_barrier()), outside all read-side critical sections. It may defer again, read and take locks, and call anyrcu_synchronize(),
+ * which holds up what waits behind it; anyrcu_barrier() and anyrcu_reclaim() are reported, as they would wait for themselves. It must
+ * return or end its thread: longjmp() or an exception out of it is not supported. Callbacks are invoked in no particular order. A
+ * NULL function is reported, and ends the program.
  */
 #ifndef ANYRCU_DEFER_H
 #define ANYRCU_DEFER_H
@@ -92,7 +93,8 @@ ANYRCU_API bool anyrcu_free_headless(void *ptr) __attribute__((warn_unused_resul
  * @func: what to call
  * @arg: its argument
  *
- * Never fails: it may map memory, lend a hand when too much is pending, or wait for a grace period and call @func itself.
+ * Never fails: it may map memory, lend a hand with what is ready for free() when too much is pending, or wait for a grace period and
+ * call @func itself. Inside a read-side critical section it reports the mistake and aborts.
  *
  * Context: a task that may sleep, outside read-side critical sections.
  * Ordering: as anyrcu_call().
@@ -110,7 +112,8 @@ ANYRCU_API void anyrcu_free_mightsleep(void *ptr);
 /**
  * anyrcu_barrier() - wait until all that was deferred before has been invoked
  *
- * Covers the deferrals of all threads that happen before the call. In a process without a worker it invokes them itself.
+ * Covers the deferrals of all threads that happen before the call. In a process without a worker it invokes them itself. A thread that
+ * is online (anyrcu_thread_online()) counts as quiescent for the length of the call.
  * Inside a read-side critical section or a callback it reports the mistake and aborts, as it would wait for itself.
  *
  * Context: a task that may sleep, outside read-side critical sections and callbacks.
@@ -122,8 +125,9 @@ ANYRCU_API void anyrcu_barrier(void);
  * anyrcu_reclaim() - invoke what is ready
  * @budget: how many callbacks at most; 0 only advances grace periods
  *
- * For programs configured to run no worker: call it from the application's own loop. It does not wait for readers. Beside workers
- * it lends a hand.
+ * For programs configured to run no worker: call it from the application's own loop, in a thread that holds no lock which a callback takes.
+ * It does not wait for readers, so a thread that is online makes progress by anyrcu_quiescent_state() between calls. Beside workers it
+ * lends a hand.
  *
  * Context: a task, outside read-side critical sections and callbacks (reported otherwise).
  * Return: how many callbacks it invoked.

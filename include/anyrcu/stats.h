@@ -15,18 +15,18 @@ ANYRCU_BEGIN_DECLS
  * @deferred: deferrals accepted: @deferred_page + @deferred_chain + @deferred_inline. Those in a page which is still open
  *            are included
  * @deferred_page: stored in a page
- * @deferred_chain: chained through the object's head, as no page could be had
+ * @deferred_chain: chained through the object's head, as no page could be had or page_bytes_max was reached
  * @deferred_inline: mightsleep forms that waited for a grace period and invoked the callback themselves
  * @refused: headless forms that returned false
  * @refused_bound: of these, because of @pending_max
- * @invoked: callbacks invoked, frees included
+ * @invoked: callbacks invoked, frees and @deferred_inline included
  * @pending: deferred and not yet invoked
  * @pending_high: most pending that a drain has seen
  * @pages_percpu: page allocations served by the per-CPU lists
  * @pages_reserve: by the reserve
  * @pages_zone: by the zone
  * @pages_failed_no_locks: NO_LOCKS allocations that returned NULL
- * @pages_failed: other allocations that returned NULL
+ * @pages_failed: other allocations that returned NULL, but for arguments out of range
  * @pages_mapped: bytes the zone has mapped now
  * @pages_mapped_high: most bytes it had mapped
  * @defer_bytes: bytes in pages of pointers now
