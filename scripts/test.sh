@@ -1,0 +1,54 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT OR GPL-2.0-only
+# Build with gcc and clang, and with the sanitizers; run every test on the fast path and on the fallbacks. The last line says how many
+# passed and failed; details of failures come before it.
+set -eu
+cd "$(dirname "$0")/.."
+passed=0
+failed=0
+
+# build DIR MESON_OPTIONS...
+build()
+{
+	dir=$1
+	shift
+	if ! { [ -f "$dir/build.ninja" ] || meson setup "$dir" "$@"; } >"/tmp/anyrcu-build.$$" 2>&1 ||
+	   ! ninja -C "$dir" >"/tmp/anyrcu-build.$$" 2>&1; then
+		cat "/tmp/anyrcu-build.$$"
+		echo "$dir does not build"
+		failed=$((failed + 1))
+		rm -f "/tmp/anyrcu-build.$$"
+		return 1
+	fi
+	rm -f "/tmp/anyrcu-build.$$"
+}
+
+# run DIR SETUP [MESON_TEST_OPTIONS...]
+run()
+{
+	dir=$1
+	setup=$2
+	shift 2
+	echo "== $dir, $setup"
+	log=$dir/meson-logs/testlog-$setup.json
+	rm -f "$log"
+	meson test -C "$dir" --no-rebuild --setup "$setup" --print-errorlogs "$@" >"$dir/test-output" 2>&1 || true
+	grep -E '^ *[0-9]+/[0-9]+ ' "$dir/test-output" | grep -vE ' (OK|EXPECTEDFAIL|SKIP) ' || true
+	ok=$(grep -oE '"result": "(OK|EXPECTEDFAIL)"' "$log" | wc -l)
+	bad=$(grep -oE '"result": "(FAIL|TIMEOUT|ERROR|INTERRUPT|UNEXPECTEDPASS)"' "$log" | wc -l)
+	if [ "$bad" != 0 ]; then
+		sed -n '/^=*( *output\|^―/,$p' "$dir/test-output" | head -200
+	fi
+	passed=$((passed + ok))
+	failed=$((failed + bad))
+}
+
+build build && { run build default; run build fallback; run build fences; }
+CC=clang CXX=clang++ build build-clang && run build-clang default
+build build-asan -Db_sanitize=address,undefined -Dbuildtype=debugoptimized && run build-asan default
+# A process that forks with threads is what we test; ThreadSanitizer would rather not.
+TSAN_OPTIONS="die_after_fork=0 halt_on_error=1 second_deadlock_stack=1" export TSAN_OPTIONS
+build build-tsan -Db_sanitize=thread -Dbuildtype=debugoptimized && run build-tsan default
+
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ] && [ "$passed" != 0 ]

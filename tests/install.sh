@@ -1,0 +1,41 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT OR GPL-2.0-only
+# The library as its users find it: installed, through pkg-config, from C and C++, shared and static.
+# usage: install.sh SOURCE_DIR BUILD_DIR
+set -eu
+src=$1
+build=$2
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+
+DESTDIR=$dir/root meson install -C "$build" --quiet --no-rebuild >"$dir/log" 2>&1 || { cat "$dir/log"; exit 1; }
+pc=$(dirname "$(find "$dir/root" -name anyrcu.pc)")
+lib=$(dirname "$pc")
+export PKG_CONFIG_PATH="$pc" PKG_CONFIG_SYSROOT_DIR="$dir/root"
+cflags=$(pkg-config --cflags anyrcu)
+libs=$(pkg-config --libs anyrcu)
+
+[ "$(objdump -p "$lib/libanyrcu.so" | awk '/SONAME/ {print $2}')" = libanyrcu.so.0 ]
+# What the library needs at run time is libc alone.
+needed=$(objdump -p "$lib/libanyrcu.so" | awk '/NEEDED/ {print $2}' | grep -vE '^(libc\.so\.6|ld-linux.*)$' || true)
+[ -z "$needed" ] || { echo "the library needs $needed"; exit 1; }
+# All that it exports has its version, and is in the public headers.
+exported=$(nm -D --defined-only "$lib/libanyrcu.so" | awk '$2 != "A" {print $3}')
+for symbol in $exported; do
+	name=${symbol%%@*}
+	[ "$name" != "$symbol" ] || { echo "$symbol has no version"; exit 1; }
+	grep -qrw "$name" "$src/include/anyrcu" || { echo "$name is in no public header"; exit 1; }
+done
+[ "$(echo "$exported" | wc -l)" -gt 20 ]
+
+cc -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror $cflags "$src/examples/first.c" -o "$dir/first" $libs
+[ "$(LD_LIBRARY_PATH=$lib "$dir/first")" = "reads version 1" ]
+cc -std=c11 -D_GNU_SOURCE $cflags "$src/examples/first.c" -o "$dir/first-static" "$lib/libanyrcu.a"
+[ "$("$dir/first-static")" = "reads version 1" ]
+cc -std=c11 -D_GNU_SOURCE -static $cflags "$src/examples/first.c" -o "$dir/first-all-static" "$lib/libanyrcu.a"
+[ "$("$dir/first-all-static")" = "reads version 1" ]
+for header in $(cd "$dir/root" && find . -path '*include/anyrcu/*.h' | sed 's|.*include/||'); do
+	printf "#include <%s>\nextern int something;\n" "$header" >"$dir/one.c"
+	cc -std=c11 -pedantic -Wall -Wextra -Werror $cflags -fsyntax-only "$dir/one.c"
+	c++ -x c++ -std=c++17 -Wall -Wextra -Werror $cflags -fsyntax-only "$dir/one.c"
+done

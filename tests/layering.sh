@@ -1,0 +1,34 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT OR GPL-2.0-only
+# Each layer includes only those below it, and the core no header of libc but the freestanding ones.
+# usage: layering.sh SOURCE_DIR
+set -eu
+cd "$1"
+bad=0
+
+# allow DIR PATTERN: what the files of a layer may include.
+allow()
+{
+	found=$(grep -nE '^#[[:space:]]*include' $(find "$1" -name '*.[ch]') | grep -vE "include <($2)>" || true)
+	if [ -n "$found" ]; then
+		echo "$1 may not include:"
+		echo "$found"
+		bad=1
+	fi
+}
+
+free='stddef\.h|stdint\.h|stdbool\.h|stdatomic\.h|limits\.h'
+public='anyrcu/[a-z/]+\.h'
+allow src/base "$free"
+allow src/port/port.h "base/[a-z]+\.h|sys/sdt\.h"
+allow src/pages "$free|base/.*|port/port\.h|pages/.*|anyrcu/page\.h"
+allow src/gp "$free|base/.*|port/port\.h|gp/.*|anyrcu/(rcu|config)\.h"
+allow src/defer "$free|base/.*|port/port\.h|port/posix/rseq\.h|pages/pages\.h|gp/gp\.h|defer/.*|anyrcu/(defer|config|page)\.h"
+allow include "$free|$public"
+
+# The check itself must be able to fail.
+if ! printf '#include <stdio.h>\n' | grep -vE "include <($free)>" >/dev/null; then
+	echo "the check lets everything through"
+	bad=1
+fi
+exit $bad
