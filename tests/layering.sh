@@ -19,7 +19,7 @@ allow()
 
 free='stddef\.h|stdint\.h|stdbool\.h|stdatomic\.h|limits\.h'
 public='anyrcu/[a-z/]+\.h'
-allow src/base "$free"
+allow src/base "$free|anyrcu/inline/reader\.h"
 allow src/port/port.h "base/[a-z]+\.h|sys/sdt\.h"
 allow src/pages "$free|base/.*|port/port\.h|pages/.*|anyrcu/page\.h"
 allow src/gp "$free|base/.*|port/port\.h|gp/.*|anyrcu/(rcu|config)\.h"

@@ -8,6 +8,7 @@
 #ifndef ANYRCU_BASE_COMPILER_H
 #define ANYRCU_BASE_COMPILER_H
 
+#include <anyrcu/inline/reader.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -25,7 +26,12 @@
 #define xchg(p, v) __atomic_exchange_n((p), (v), __ATOMIC_SEQ_CST)
 #define fetch_add(p, v) __atomic_fetch_add((p), (v), __ATOMIC_SEQ_CST)
 #define count_add(p, v) ((void)__atomic_fetch_add((p), (v), __ATOMIC_RELAXED))
-#define full_fence() __atomic_thread_fence(__ATOMIC_SEQ_CST)
+#define full_fence() anyrcu_full_fence()
+#if defined(__SANITIZE_THREAD__)
+#define release_fence() compiler_barrier() /* only used to order memory that fork() copies, which the sanitizer does not see */
+#else
+#define release_fence() __atomic_thread_fence(__ATOMIC_RELEASE)
+#endif
 #define compiler_barrier() __atomic_signal_fence(__ATOMIC_SEQ_CST)
 
 #define cmpxchg(p, old, new)                                                                                           \

@@ -407,7 +407,7 @@ static inline void advance_cursor(struct drainer *d, struct defer_page *p, uint3
 {
 	store(&p->cursor, to);
 	store(&d->done, d->done + 1);
-	__atomic_thread_fence(__ATOMIC_RELEASE);
+	release_fence();
 }
 
 /* malloc() keeps an object's size in the words before it. */
@@ -471,7 +471,7 @@ static void drain_chain(struct drainer *d, size_t budget)
 			rest(d);
 		store(&d->head, head->next);
 		store(&d->done, d->done + 1);
-		__atomic_thread_fence(__ATOMIC_RELEASE);
+		release_fence();
 		if (func <= 4096)
 			port_free((char *)head - (func - KEY_FREE));
 		else
