@@ -75,7 +75,7 @@ static void page_fill(struct defer_page *p, uint32_t at, uintptr_t key, const st
 	store_release(&p->word[at], key == KEY_MIXED || key == KEY_DEBUG ? s->func : s->arg);
 }
 
-static struct defer_page *page_new(uintptr_t key, bool shared, const struct slot *s)
+static struct defer_page *page_new(unsigned cpu, uintptr_t key, bool shared, const struct slot *s)
 {
 	struct defer_page *p;
 
@@ -87,6 +87,7 @@ static struct defer_page *page_new(uintptr_t key, bool shared, const struct slot
 	p->open.key = key;
 	p->open.cap = DEFER_WORDS - (key == KEY_DEBUG ? 3 : 1); /* where no slot begins; the sequence writes a word beyond */
 	p->cursor = p->counted = 0;
+	p->cpu = cpu;
 	p->shared = shared;
 	p->settled = !shared;
 	page_fill(p, 0, key, s);
@@ -99,10 +100,10 @@ static struct defer_page *page_new(uintptr_t key, bool shared, const struct slot
  * The bytes are counted after the page is in, so that they are never counted for nothing; the bound is then exceeded by as many
  * pages as there are threads here.
  */
-static bool page_open(struct defer_page **where, struct defer_page *old, uintptr_t key, bool shared,
+static bool page_open(unsigned cpu, struct defer_page **where, struct defer_page *old, uintptr_t key, bool shared,
 		      const struct slot *s, bool *refused)
 {
-	struct defer_page *p = page_new(key, shared, s);
+	struct defer_page *p = page_new(cpu, key, shared, s);
 	uint32_t sealed = 0;
 
 	*refused = !p;
@@ -128,16 +129,17 @@ static bool page_full(struct defer_page *p)
 }
 
 /* In a read-side critical section. */
-static bool append_shared(struct defer_cpu *cpu, unsigned kind, uintptr_t key, const struct slot *s)
+static bool append_shared(unsigned cpu, unsigned kind, uintptr_t key, const struct slot *s)
 {
+	struct defer_page **where = &defer_cpus[cpu].shared[kind];
 	bool refused = false;
 
 	for (int i = 0; i < TRIES && !refused; i++) {
-		struct defer_page *p = load_acquire(&cpu->shared[kind]);
+		struct defer_page *p = load_acquire(where);
 		uint32_t at;
 
 		if (page_full(p)) {
-			if (page_open(&cpu->shared[kind], p, key, true, s, &refused))
+			if (page_open(cpu, where, p, key, true, s, &refused))
 				return true;
 			continue;
 		}
@@ -167,14 +169,15 @@ static bool open_rseq(unsigned kind, uintptr_t key, const struct slot *s)
 
 	for (int i = 0; i < TRIES && !refused; i++) {
 		int cpu = port_rseq_cpu();
-		struct defer_page *p;
+		struct defer_page **where, *p;
 
 		if (cpu < 0)
 			return false;
 		cpu_seen(cpu);
-		p = load_acquire(&defer_cpus[cpu].rseq[kind]);
+		where = &defer_cpus[cpu].rseq[kind];
+		p = load_acquire(where);
 		if (page_full(p)) {
-			if (page_open(&defer_cpus[cpu].rseq[kind], p, key, false, s, &refused))
+			if (page_open(cpu, where, p, key, false, s, &refused))
 				return true;
 		} else if (p->open.key != key) {
 			return false;
@@ -196,10 +199,9 @@ static noinline bool append_slow(const struct slot *s)
 		done = open_rseq(UNIFORM, s->func, s) || append_rseq(MIXED, KEY_MIXED, s->func, s->arg, 2) ||
 		       open_rseq(MIXED, KEY_MIXED, s);
 	if (!done) {
-		uint32_t at = port_cpu();
-		struct defer_cpu *cpu = &defer_cpus[at];
+		unsigned cpu = port_cpu();
 
-		cpu_seen(at);
+		cpu_seen(cpu);
 		/* An empty word means "not filled yet" in a UNIFORM page, so a NULL argument needs its function beside it. */
 		done = (s->arg && !defer_debug && append_shared(cpu, UNIFORM, s->func, s)) ||
 		       append_shared(cpu, MIXED, defer_debug ? KEY_DEBUG : KEY_MIXED, s);
@@ -290,7 +292,7 @@ static void mightsleep(uintptr_t func, uintptr_t arg, const char *name)
 	gp_must_not_read(name);
 	if (unlikely(load(&defer_flood))) {
 		defer_advance();
-		count_add(&defer_stats.helped, defer_drain(DEFER_WORDS, true));
+		count_add(&defer_stats.helped, defer_drain(DEFER_WORDS, DEFER_ONLY_FREE));
 		if (too_many())
 			anyrcu_synchronize();
 	}

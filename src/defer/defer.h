@@ -26,6 +26,7 @@ struct defer_page {
 	uint64_t gen;	  /* the collection that took it; under defer.lock */
 	uint32_t cursor;  /* next word to invoke; the drainer */
 	uint32_t counted; /* words already in the statistics; under defer.lock */
+	uint32_t cpu;	  /* whose page it was */
 	bool shared;	  /* appended to by atomics, so some words may be empty */
 	bool settled;	  /* no word of it will be filled any more; under defer.lock */
 	uintptr_t word[DEFER_WORDS] __attribute__((aligned(PORT_RSEQ_WORDS)));
@@ -92,8 +93,12 @@ void defer_debug_unmark(struct anyrcu_head *head, uintptr_t func, uintptr_t call
 
 /* Move collections on as far as they go without waiting. Task. */
 void defer_advance(void);
-/* Invoke what is ready, at most @budget; @only_free: only what is free(). Task. Returns how many. */
-size_t defer_drain(size_t budget, bool only_free);
+/*
+ * Invoke what is ready, at most @budget. ONLY_FREE: only what is for free(). FOLLOW: on the CPU where it was deferred. Task. Returns how
+ * many.
+ */
+enum { DEFER_ONLY_FREE = 1, DEFER_FOLLOW = 2 };
+size_t defer_drain(size_t budget, unsigned how);
 /* Nothing has been deferred that is not invoked yet, as far as the caller can know. Task. */
 bool defer_empty(void);
 /* Is the calling thread inside a callback? */

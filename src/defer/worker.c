@@ -85,7 +85,7 @@ static size_t drain(void)
 	size_t n;
 
 	__atomic_fetch_sub(&workers.awake, 1, __ATOMIC_SEQ_CST);
-	n = defer_drain(PORTION, false);
+	n = defer_drain(PORTION, workers.ncpus ? 0 : DEFER_FOLLOW);
 	__atomic_fetch_add(&workers.awake, 1, __ATOMIC_SEQ_CST);
 	return n;
 }

@@ -134,6 +134,25 @@ static void *run(void *p)
 	return NULL;
 }
 
+/*
+ * Which CPUs the thread was started on. Known from the first use on; empty where it cannot be had, and then the thread stays where it is.
+ */
+void port_follow(unsigned cpu)
+{
+	static PORT_THREAD_LOCAL cpu_set_t allowed;
+	static PORT_THREAD_LOCAL bool known;
+	cpu_set_t one;
+
+	if (!known)
+		sys(SYS_sched_getaffinity, 0, sizeof(allowed), &allowed);
+	known = true;
+	if (!CPU_ISSET(cpu, &allowed))
+		return;
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	sys(SYS_sched_setaffinity, 0, sizeof(one), &one);
+}
+
 static int create(pthread_attr_t *attr, struct start *s)
 {
 	/* What a fault in a callback raises must reach the program's handler; all else is for the program's own threads. */
