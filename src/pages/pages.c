@@ -291,6 +291,8 @@ void pages_trim(void)
 		while ((p = reserve_pop(order)))
 			zone_put(p, order);
 		store(&reserve.want[order], want_min(order));
+		store(&reserve.taken[order], 0);
+		store(&reserve.missed[order], 0);
 	}
 	returned_home();
 	zone_trim();

@@ -15,7 +15,9 @@
 
 #include <port/port.h>
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+/* Defined as 0 by builds that must not use sequences. */
+#if defined(PORT_RSEQ)
+#elif defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 #define PORT_RSEQ 0
 #elif defined(__has_feature)
 #if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)

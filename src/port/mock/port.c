@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+#define _GNU_SOURCE
+#include <port/mock/mock.h>
+#include <port/port.h>
+#include <setjmp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+struct mock mock = { .maps_allowed = UINT64_MAX };
+static jmp_buf *bug;
+
+unsigned port_cpu(void)
+{
+	return mock.cpu;
+}
+
+unsigned port_ncpus(void)
+{
+	return 2;
+}
+
+uint64_t port_now(void)
+{
+	return mock.now;
+}
+
+void *port_map(size_t size, size_t align)
+{
+	void *p;
+
+	if (mock.maps_allowed == 0)
+		return NULL;
+	mock.maps_allowed--;
+	p = aligned_alloc(align, size);
+	if (!p)
+		abort();
+	mock.maps++;
+	mock.mapped += size;
+	return memset(p, 0, size);
+}
+
+void port_unmap(void *p, size_t size)
+{
+	mock.mapped -= size;
+	free(p);
+}
+
+void port_free(void *p)
+{
+	mock.frees++;
+	free(p);
+}
+
+uintptr_t port_self(void)
+{
+	return 1;
+}
+
+uint32_t port_tid(void)
+{
+	return 1;
+}
+
+bool port_tid_dead(uint32_t tid)
+{
+	return mock.tid_dead;
+}
+
+void port_thread_exit_arm(void)
+{
+}
+
+int port_thread_start(void (*main)(void *), void *arg, int cpu, int rt)
+{
+	return -11; /* one thread is all there is */
+}
+
+void port_follow(unsigned cpu)
+{
+}
+
+int port_cancel_off(void)
+{
+	return 0;
+}
+
+void port_cancel_on(int former)
+{
+}
+
+void port_lock(struct port_lock *lock)
+{
+	if (lock->word)
+		port_bug("deadlock");
+	lock->word = lock->owner = 1;
+}
+
+bool port_trylock(struct port_lock *lock)
+{
+	if (lock->word)
+		return false;
+	port_lock(lock);
+	return true;
+}
+
+void port_unlock(struct port_lock *lock)
+{
+	lock->word = lock->owner = 0;
+}
+
+void port_wait(uint32_t *word, uint32_t value, uint64_t ns)
+{
+	mock.waits++;
+	if (mock.on_wait)
+		mock.on_wait();
+}
+
+void port_wake(uint32_t *word)
+{
+	mock.wakes++;
+}
+
+void port_sleep(uint64_t ns)
+{
+	port_wait(NULL, 0, ns);
+}
+
+bool port_fence_all_works = true;
+uint32_t port_rseq_cpus;
+
+void port_fence_all(void)
+{
+	mock.fences++;
+	if (mock.on_fence)
+		mock.on_fence();
+}
+
+void port_rseq_fence(void)
+{
+	port_fence_all();
+}
+
+void port_report(const char *format, ...)
+{
+	mock.reports++;
+	strncpy(mock.last_report, format, sizeof(mock.last_report) - 1);
+}
+
+_Noreturn void port_bug(const char *format, ...)
+{
+	strncpy(mock.last_report, format, sizeof(mock.last_report) - 1);
+	if (!bug)
+		abort();
+	longjmp(*bug, 1);
+}
+
+bool mock_bug(void (*f)(void *), void *arg)
+{
+	jmp_buf here;
+	bool caught = true;
+
+	bug = &here;
+	if (!setjmp(here)) {
+		f(arg);
+		caught = false;
+	}
+	bug = NULL;
+	return caught;
+}
+
+uint32_t port_stack_of(uint32_t tid, void **frames, uint32_t max, uint64_t ns)
+{
+	return 0;
+}

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* The core's modules on the mock platform: one thread, so each step of a protocol can be placed where it hurts. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include <anyrcu/anyrcu.h>
+#include <defer/defer.h>
+#include <gp/gp.h>
+#include <pages/pages.h>
+#include <pages/zone.h>
+#include <port/mock/mock.h>
+#include <port/port.h>
+
+/* ---- zone ---- */
+
+static void zone_splits_and_merges(void **state)
+{
+	void *page[511];
+	uint64_t mapped = mock.mapped;
+
+	for (unsigned order = 0; order < 9; order++) {
+		unsigned n = 0;
+		void *p;
+
+		while ((p = zone_take(order, n == 0))) {
+			assert_int_equal((uintptr_t)p & ((4096u << order) - 1), 0);
+			page[n++] = p;
+		}
+		/* One chunk, less its header's page, in blocks of this order. */
+		assert_int_equal(n, (512 >> order) - 1);
+		for (unsigned i = 0; i < n; i++)
+			zone_put(page[(i * 11 + 3) % n], order);
+		zone_trim();
+		assert_int_equal(mock.mapped, mapped); /* all merged again, or the chunk would still be there */
+	}
+}
+
+static void put_wrong_order(void *page)
+{
+	zone_put(page, 1);
+}
+
+static void zone_finds_wrong_order(void **state)
+{
+	void *p = zone_take(0, true);
+
+	assert_true(mock_bug(put_wrong_order, (void *)((uintptr_t)p & ~8191ul)));
+	zone_put(p, 0);
+	zone_trim();
+}
+
+static void zone_says_no(void **state)
+{
+	mock.maps_allowed = 0;
+	assert_null(zone_take(3, true));
+	assert_null(zone_take(9, true));
+	assert_null(zone_take(0, false));
+	mock.maps_allowed = UINT64_MAX;
+}
+
+/* ---- pages ---- */
+
+static void pages_follow_demand(void **state)
+{
+	static void *page[8192];
+	unsigned n = 0, more = 0;
+
+	pages_refill();
+	while ((page[n] = anyrcu_page_alloc(ANYRCU_GFP_NO_LOCKS, 0)))
+		n++;
+	assert_true(n >= 1024);
+	assert_true(pages_want_refill());
+	pages_refill();
+	while ((page[n + more] = anyrcu_page_alloc(ANYRCU_GFP_NO_LOCKS, 0)))
+		more++;
+	assert_true(more >= 2 * n || more >= 4096);
+	for (unsigned i = 0; i < n + more; i++)
+		anyrcu_page_free(page[i], 0);
+	assert_false(pages_idle()); /* it has just been used */
+	assert_true(pages_idle());
+	pages_trim();
+	assert_false(pages_idle()); /* nothing to give back any more */
+	assert_false(pages_want_refill());
+}
+
+static void pages_no_locks_maps_nothing(void **state)
+{
+	uint64_t maps = mock.maps;
+	void *p;
+
+	pages_refill();
+	maps = mock.maps;
+	for (unsigned order = 0; order <= ANYRCU_PAGE_ORDER_MAX; order++) {
+		p = anyrcu_page_alloc(ANYRCU_GFP_NO_LOCKS | ANYRCU_GFP_ZERO, order);
+		assert_non_null(p);
+		assert_int_equal((uintptr_t)p & ((4096ul << order) - 1), 0);
+		anyrcu_page_free(p, order);
+	}
+	assert_int_equal(mock.maps, maps);
+	assert_null(anyrcu_page_alloc(3, 0));
+	assert_null(anyrcu_page_alloc(ANYRCU_GFP_KERNEL, 10));
+}
+
+/* ---- grace periods ---- */
+
+static void gp_waits_for_reader(void **state)
+{
+	anyrcu_gp_t gp;
+
+	anyrcu_read_lock();
+	anyrcu_read_lock();
+	gp = anyrcu_gp_start();
+	for (int i = 0; i < 3; i++)
+		gp_step();
+	assert_false(anyrcu_gp_done(gp));
+	anyrcu_read_unlock();
+	gp_step();
+	assert_false(anyrcu_gp_done(gp));
+	anyrcu_read_unlock();
+	gp_step();
+	assert_true(anyrcu_gp_done(gp));
+}
+
+static void begin_to_read(void)
+{
+	anyrcu_read_lock();
+}
+
+/* A reader that begins after the number was advanced is not waited for; one whose number is old is. */
+static void gp_tells_readers_apart(void **state)
+{
+	anyrcu_gp_t gp = anyrcu_gp_start();
+
+	mock.on_fence = begin_to_read;
+	gp_step();
+	mock.on_fence = NULL;
+	assert_true(anyrcu_gp_done(gp));
+	gp = anyrcu_gp_start();
+	gp_step();
+	assert_false(anyrcu_gp_done(gp));
+	anyrcu_read_unlock();
+	gp_step();
+	assert_true(anyrcu_gp_done(gp));
+}
+
+/* A cookie taken while a grace period is under way names the next one. */
+static anyrcu_gp_t taken_meanwhile;
+static void take_cookie(void)
+{
+	taken_meanwhile = anyrcu_gp_start();
+	mock.on_fence = NULL;
+}
+
+static void gp_under_way_is_not_enough(void **state)
+{
+	anyrcu_gp_t gp = anyrcu_gp_start();
+
+	mock.on_fence = take_cookie;
+	gp_step();
+	assert_true(anyrcu_gp_done(gp));
+	assert_false(anyrcu_gp_done(taken_meanwhile));
+	gp_step();
+	assert_true(anyrcu_gp_done(taken_meanwhile));
+}
+
+static void gp_numbers_wrap(void **state)
+{
+	anyrcu_gp_t first = anyrcu_gp_start(), gp = first;
+	bool wrapped = false;
+
+	for (int i = 0; i < 3000; i++) {
+		gp_waits_for_reader(state);
+		wrapped |= anyrcu_gp_start() < gp;
+		gp = anyrcu_gp_start();
+		assert_true(anyrcu_gp_done(first));
+	}
+	assert_true(wrapped);
+	gp_step();
+}
+
+static void gp_dead_reader_is_buried(void **state)
+{
+	struct anyrcu_reader *mine = anyrcu_self;
+	uint64_t reports = mock.reports;
+	anyrcu_gp_t gp;
+
+	anyrcu_read_lock();
+	gp = anyrcu_gp_start();
+	mock.tid_dead = true;
+	gp_step();
+	assert_false(anyrcu_gp_done(gp)); /* not looked at yet */
+	mock.now += 20000000;
+	gp_step();
+	mock.tid_dead = false;
+	assert_true(anyrcu_gp_done(gp));
+	assert_int_equal(mock.reports, reports + 1);
+	mine->tid = 1; /* this thread is not dead after all */
+}
+
+static void unlock(void *unused)
+{
+	anyrcu_read_unlock();
+}
+
+static void synchronize(void *unused)
+{
+	anyrcu_synchronize();
+}
+
+static void gp_finds_mistakes(void **state)
+{
+	assert_true(mock_bug(unlock, NULL));
+	anyrcu_read_lock();
+	assert_true(mock_bug(synchronize, NULL));
+	anyrcu_read_unlock();
+	for (int i = 0; i < 65535; i++)
+		anyrcu_read_lock();
+	assert_true(mock_bug((void (*)(void *))anyrcu_reader_enter_slow, NULL));
+	for (int i = 0; i < 65535; i++)
+		anyrcu_read_unlock();
+	assert_false(anyrcu_read_lock_held());
+}
+
+/* ---- deferral, on the path of atomics ---- */
+
+struct object {
+	int invoked;
+	struct anyrcu_head head;
+};
+
+static void count(struct anyrcu_head *head)
+{
+	((struct object *)((char *)head - offsetof(struct object, head)))->invoked++;
+}
+
+static void count_headless(void *o)
+{
+	((struct object *)o)->invoked++;
+}
+
+static void each_invoked_once(unsigned n, struct object *o)
+{
+	for (unsigned i = 0; i < n; i++)
+		assert_int_equal(o[i].invoked, 1);
+}
+
+static void defer_needs_two_grace_periods(void **state)
+{
+	struct object o = { 0 };
+	uint64_t done;
+
+	anyrcu_call(&o.head, count);
+	mock.now += 20000000; /* the delay is over */
+	anyrcu_read_lock();
+	defer_advance(); /* collects, and begins the first */
+	done = gp_stats.done;
+	for (int i = 0; i < 5; i++)
+		defer_advance();
+	assert_int_equal(defer_drain(1, 0), 0);
+	anyrcu_read_unlock();
+	while (gp_stats.done == done)
+		defer_advance();
+	assert_int_equal(defer_drain(1, 0), 0); /* settled now, but what was stored late needs the second */
+	while (!defer_drain(1, 0))
+		defer_advance();
+	assert_int_equal(gp_stats.done, done + 2);
+	assert_int_equal(o.invoked, 1);
+	anyrcu_barrier();
+	assert_int_equal(o.invoked, 1);
+}
+
+/* The n-th mapping and all later ones are refused, for each n that a full run reaches. */
+static void defer_loses_nothing_when_refused(void **state)
+{
+	enum { N = 4000 };
+	struct object *o = malloc(N * sizeof(*o));
+
+	for (uint64_t allowed = 0;; allowed++) {
+		uint64_t refused = 0;
+
+		for (unsigned i = 0; i < N; i++)
+			o[i].invoked = 0;
+		pages_trim();
+		defer_limits.bytes_max = 16384; /* so that the chain is needed also when mappings are not refused */
+		mock.maps_allowed = allowed;
+		for (unsigned i = 0; i < N; i++) {
+			mock.cpu = i % 5;
+			if (i % 3 == 0) {
+				anyrcu_call(&o[i].head, count);
+			} else if (!anyrcu_call_headless(count_headless, &o[i])) {
+				assert_int_equal(o[i].invoked, 0);
+				anyrcu_call(&o[i].head, count);
+				refused++;
+			}
+		}
+		anyrcu_barrier();
+		each_invoked_once(N, o);
+		assert_true(refused > 0);
+		if (mock.maps_allowed > 0)
+			break;
+	}
+	mock.maps_allowed = UINT64_MAX;
+	defer_limits.bytes_max = 64 << 20;
+	free(o);
+	assert_int_equal(defer_pending(), 0);
+	assert_int_equal(defer_stats.bytes, 0);
+}
+
+static void defer_budget(void **state)
+{
+	static struct object o[1000];
+
+	for (unsigned i = 0; i < 1000; i++)
+		anyrcu_call(&o[i].head, count);
+	assert_int_equal(defer_pending(), 1000);
+	mock.now += 20000000;
+	for (int i = 0; i < 6; i++)
+		assert_int_equal(anyrcu_reclaim(0), 0);
+	assert_int_equal(anyrcu_reclaim(7), 7);
+	assert_int_equal(anyrcu_reclaim(600), 600);
+	assert_int_equal(defer_pending(), 393);
+	assert_int_equal(anyrcu_reclaim(1000), 393);
+	each_invoked_once(1000, o);
+}
+
+static void barrier(struct anyrcu_head *unused)
+{
+	anyrcu_barrier();
+}
+
+static void drain_all(void *unused)
+{
+	anyrcu_barrier();
+}
+
+static void defer_finds_barrier_in_callback(void **state)
+{
+	static struct anyrcu_head head;
+
+	anyrcu_call(&head, barrier);
+	assert_true(mock_bug(drain_all, NULL));
+	defer_thread_exit(); /* as the callback has ended its thread, in a way */
+	anyrcu_barrier();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(zone_splits_and_merges),
+		cmocka_unit_test(zone_finds_wrong_order),
+		cmocka_unit_test(zone_says_no),
+		cmocka_unit_test(pages_follow_demand),
+		cmocka_unit_test(pages_no_locks_maps_nothing),
+		cmocka_unit_test(gp_waits_for_reader),
+		cmocka_unit_test(gp_tells_readers_apart),
+		cmocka_unit_test(gp_under_way_is_not_enough),
+		cmocka_unit_test(gp_numbers_wrap),
+		cmocka_unit_test(gp_dead_reader_is_buried),
+		cmocka_unit_test(gp_finds_mistakes),
+		cmocka_unit_test(defer_needs_two_grace_periods),
+		cmocka_unit_test(defer_loses_nothing_when_refused),
+		cmocka_unit_test(defer_budget),
+		cmocka_unit_test(defer_finds_barrier_in_callback),
+	};
+
+	gp_init();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
