@@ -53,9 +53,9 @@ static struct {
 	struct port_lock lock;
 	uint64_t gen; /* of the last collection */
 	bool force;   /* the next collection takes the open pages too */
-	uint64_t due; /* so does one after this time */
+	uint64_t due; /* so does one after this time; read without the lock */
 
-	bool waits; /* there is a generation that waits: */
+	bool waits; /* there is a generation that waits (read without the lock as a hint): */
 	anyrcu_gp_t cookie;
 	struct defer_page *waiting;
 	struct anyrcu_head *waiting_chain;
@@ -192,7 +192,7 @@ static void collect(bool all)
 		count_page(p);
 	if (all) {
 		pipe.force = false;
-		pipe.due = port_now() + load(&defer_limits.delay_ns);
+		store(&pipe.due, port_now() + load(&defer_limits.delay_ns));
 	}
 	flood_check();
 	while (pipe.unsettled) { /* in front, as the older generation */
@@ -203,7 +203,7 @@ static void collect(bool all)
 		list = p;
 	}
 	pipe.waiting = list;
-	pipe.waits = list || pipe.waiting_chain;
+	store(&pipe.waits, list || pipe.waiting_chain);
 	if (!pipe.waits)
 		return;
 	pipe.cookie = gp_cookie();
@@ -275,7 +275,7 @@ static void make_ready(void)
 			pipe.unsettled = p;
 		}
 	}
-	pipe.waits = false;
+	store(&pipe.waits, false);
 }
 
 /* ---- drainers ---- */
@@ -548,7 +548,7 @@ static bool anything_open(void)
 
 static bool due(void)
 {
-	return (int64_t)(port_now() - pipe.due) >= 0 && anything_open();
+	return (int64_t)(port_now() - load(&pipe.due)) >= 0 && anything_open();
 }
 
 void defer_advance(void)
@@ -601,7 +601,7 @@ uint64_t defer_due(void)
 void defer_delay_starts(void)
 {
 	lock_pipe();
-	pipe.due = port_now() + load(&defer_limits.delay_ns);
+	store(&pipe.due, port_now() + load(&defer_limits.delay_ns));
 	port_unlock(&pipe.lock);
 }
 
