@@ -48,6 +48,8 @@ uint64_t defer_sealed_objects;
 /* What is to be appended: the words of a slot, but in UNIFORM pages, which have only arg. */
 struct slot {
 	uintptr_t func, arg, head, caller;
+	bool opened;	 /* it went into a new page, */
+	uint32_t sealed; /* which made so many full ones that wait to be collected; 0: none */
 };
 
 static inline bool append_rseq(unsigned kind, uintptr_t key, uintptr_t a, uintptr_t b, uint32_t width)
@@ -101,10 +103,9 @@ static struct defer_page *page_new(unsigned cpu, uintptr_t key, bool shared, con
  * pages as there are threads here.
  */
 static bool page_open(unsigned cpu, struct defer_page **where, struct defer_page *old, uintptr_t key, bool shared,
-		      const struct slot *s, bool *refused)
+		      struct slot *s, bool *refused)
 {
 	struct defer_page *p = page_new(cpu, key, shared, s);
-	uint32_t sealed = 0;
 
 	*refused = !p;
 	if (!p)
@@ -117,9 +118,9 @@ static bool page_open(unsigned cpu, struct defer_page **where, struct defer_page
 	count_max(&defer_stats.bytes_high, __atomic_add_fetch(&defer_stats.bytes, 4096, __ATOMIC_RELAXED));
 	if (old) {
 		count_add(&defer_sealed_objects, defer_used(old) / defer_width(old->open.key));
-		sealed = fetch_add(&defer_sealed, 1) + 1;
+		s->sealed = fetch_add(&defer_sealed, 1) + 1;
 	}
-	defer_wake(sealed && sealed % DEFER_SEALED_WAKE == 0);
+	s->opened = true;
 	return true;
 }
 
@@ -129,7 +130,7 @@ static bool page_full(struct defer_page *p)
 }
 
 /* In a read-side critical section. */
-static bool append_shared(unsigned cpu, unsigned kind, uintptr_t key, const struct slot *s)
+static bool append_shared(unsigned cpu, unsigned kind, uintptr_t key, struct slot *s)
 {
 	struct defer_page **where = &defer_cpus[cpu].shared[kind];
 	bool refused = false;
@@ -163,7 +164,7 @@ static void cpu_seen(uint32_t cpu)
 }
 
 /* The sequence found no room in a page of its CPU: open one, or take the other kind. In a read-side critical section. */
-static bool open_rseq(unsigned kind, uintptr_t key, const struct slot *s)
+static bool open_rseq(unsigned kind, uintptr_t key, struct slot *s)
 {
 	bool refused = false;
 
@@ -188,7 +189,7 @@ static bool open_rseq(unsigned kind, uintptr_t key, const struct slot *s)
 	return false;
 }
 
-static noinline bool append_slow(const struct slot *s)
+static noinline bool append_slow(struct slot *s)
 {
 	bool done = false;
 
@@ -207,6 +208,9 @@ static noinline bool append_slow(const struct slot *s)
 		       append_shared(cpu, MIXED, defer_debug ? KEY_DEBUG : KEY_MIXED, s);
 	}
 	anyrcu_read_unlock();
+	/* Outside the section: a worker that preempts us in the wake would find a reader to wait for. */
+	if (s->opened)
+		defer_wake(s->sealed && s->sealed % DEFER_SEALED_WAKE == 0);
 	return done;
 }
 
@@ -230,7 +234,7 @@ static noinline void chain_push(struct anyrcu_head *head, uintptr_t func)
 static noinline void defer_head_debug(struct anyrcu_head *head, uintptr_t func, uintptr_t arg, uintptr_t caller)
 {
 	defer_debug_mark(head, caller);
-	if (!append_slow(&(struct slot){ func, arg, (uintptr_t)head, caller }))
+	if (!append_slow(&(struct slot){ .func = func, .arg = arg, .head = (uintptr_t)head, .caller = caller }))
 		chain_push(head, func == KEY_FREE ? (uintptr_t)head - arg + KEY_FREE : func);
 }
 

@@ -551,9 +551,10 @@ static bool due(void)
 	return (int64_t)(port_now() - load(&pipe.due)) >= 0 && anything_open();
 }
 
-void defer_advance(void)
+/* Returns whether there is a new generation. */
+static bool advance(void)
 {
-	bool waits;
+	bool collected = false;
 
 	if (load(&pipe.waits))
 		gp_step();
@@ -565,11 +566,17 @@ void defer_advance(void)
 
 		if (all || pipe.unsettled || load(&defer_sealed) >= DEFER_SEALED_WAKE)
 			collect(all);
+		collected = pipe.waits;
 	}
-	waits = pipe.waits;
 	port_unlock(&pipe.lock);
-	if (waits)
-		gp_step();
+	return collected;
+}
+
+/* With no reader in the way a grace period takes one step: what was just collected is then ready at once. */
+void defer_advance(void)
+{
+	if (advance())
+		advance();
 }
 
 bool defer_waiting(anyrcu_gp_t *cookie)
