@@ -546,9 +546,16 @@ static bool anything_open(void)
 	return false;
 }
 
-static bool due(void)
+/*
+ * Must the open pages be collected? When full ones are collected anyway, already after half of the delay: then a busy worker is always
+ * woken by the caller that fills a page, which makes way for it at once, and not by its timer in the middle of a caller's time slice,
+ * behind which it would queue while pages pile up.
+ */
+static bool due(bool backlog)
 {
-	return (int64_t)(port_now() - load(&pipe.due)) >= 0 && anything_open();
+	uint64_t early = backlog ? load(&defer_limits.delay_ns) / 2 : 0;
+
+	return (int64_t)(port_now() + early - load(&pipe.due)) >= 0 && anything_open();
 }
 
 /* Returns whether there is a new generation. */
@@ -562,9 +569,9 @@ static bool advance(void)
 	if (pipe.waits && anyrcu_gp_done(pipe.cookie))
 		make_ready();
 	if (!pipe.waits) {
-		bool all = pipe.force || due();
+		bool backlog = load(&defer_sealed) >= DEFER_SEALED_WAKE, all = pipe.force || due(backlog);
 
-		if (all || pipe.unsettled || load(&defer_sealed) >= DEFER_SEALED_WAKE)
+		if (all || backlog || pipe.unsettled)
 			collect(all);
 		collected = pipe.waits;
 	}

@@ -5,13 +5,16 @@
  * any of it to work.
  *
  * Sleeping. A worker sleeps in one of two ways: "ticking" until the open pages are due, or "deep", until it is woken, when
- * there is nothing at all. A full page in the making of a backlog wakes the ticking; the first page that is opened wakes the deep:
+ * there has been nothing at all for as long. A full page in the making of a backlog wakes the ticking; the first page that is opened
+ * wakes the deep:
  *
- *     worker: deep++, awake--; full fence; look whether all is empty; sleep on the bell as it was before
- *     caller: put the page in its place;   full fence; look at deep and awake; change the bell and wake
+ *     worker: bell: next number; deep++, awake--;  full fence; look whether all is empty; sleep while the bell has that number
+ *     caller: put the page in its place;           full fence; look at deep and awake; bell: OPEN; wake; bell: RUNG
  *
- * One of the two sees the other. A caller's wake is one system call that does not wait; it is made once for the first page, then
- * not until the worker is back asleep. Nothing depends on it but promptness while a worker is ticking.
+ * One of the two sees the other. RUNG, set only after the system call and only if the number is still the same, says that all who slept
+ * under this number or an earlier one have been woken, so that callers need not repeat it until the worker gets to run and sleeps again.
+ * A caller that stops or dies before it has set RUNG leaves the next one to ring; between any two of its steps a handler may do the same.
+ * A bell that comes round to its number in between (30 bits) makes one caller omit a ring at worst if it stopped for all of that.
  */
 #include <defer/defer.h>
 #include <pages/pages.h>
@@ -27,7 +30,9 @@ static struct {
 	uint32_t wanted;
 	int rt, ncpus, cpus[ANYRCU_WORKERS_MAX];
 
-	uint32_t bell;
+	uint32_t bell; /* a number, and: */
+#define OPEN 1u
+#define RUNG 2u
 	uint32_t awake;	  /* workers that will look again soon: neither deep nor in callbacks */
 	uint32_t ticking; /* of those: asleep until the open pages are due */
 	uint32_t deep;
@@ -40,12 +45,28 @@ unsigned defer_workers(void)
 
 void defer_wake(bool urgent)
 {
+	uint32_t bell;
+
 	full_fence(); /* pairs with that in sleep_deep(): what there is to do comes before we look who sleeps */
-	if ((load(&workers.deep) && !load(&workers.awake)) || (urgent && (load(&workers.ticking) || load(&workers.deep)))) {
-		__atomic_fetch_add(&workers.bell, 1, __ATOMIC_SEQ_CST);
-		count_add(&defer_stats.wakes, 1);
-		port_wake(&workers.bell);
-	}
+	bell = load(&workers.bell);
+	if ((bell & RUNG) || !((load(&workers.deep) && !load(&workers.awake)) ||
+			       (urgent && (load(&workers.ticking) || load(&workers.deep)))))
+		return;
+	bell = __atomic_or_fetch(&workers.bell, OPEN, __ATOMIC_SEQ_CST);
+	count_add(&defer_stats.wakes, 1);
+	port_wake(&workers.bell);
+	cmpxchg(&workers.bell, bell, bell | RUNG);
+}
+
+/* What a worker that is about to sleep will wait for the change of. */
+static uint32_t bell_next(void)
+{
+	uint32_t bell = load(&workers.bell), next;
+
+	do
+		next = (bell | OPEN | RUNG) + 1;
+	while (!__atomic_compare_exchange_n(&workers.bell, &bell, next, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+	return next;
 }
 
 static bool current(uint32_t generation)
@@ -54,14 +75,14 @@ static bool current(uint32_t generation)
 }
 
 /* Until the open pages are due, or a backlog of full ones forms. */
-static void sleep_tick(void)
+static void sleep_tick(uint32_t generation)
 {
-	uint32_t bell = load_acquire(&workers.bell);
+	uint32_t bell = bell_next();
 	int64_t ns;
 
 	__atomic_fetch_add(&workers.ticking, 1, __ATOMIC_SEQ_CST);
 	ns = defer_due() - port_now();
-	if (load(&defer_sealed) < DEFER_SEALED_WAKE)
+	if (load(&defer_sealed) < DEFER_SEALED_WAKE && current(generation))
 		port_wait(&workers.bell, bell, ns > 0 ? ns : OVERDUE);
 	__atomic_fetch_sub(&workers.ticking, 1, __ATOMIC_SEQ_CST);
 }
@@ -69,7 +90,7 @@ static void sleep_tick(void)
 /* Until there is something to do again; for @ns at most, if not 0. */
 static void sleep_deep(uint32_t generation, uint64_t ns)
 {
-	uint32_t bell = load_acquire(&workers.bell);
+	uint32_t bell = bell_next();
 
 	__atomic_fetch_add(&workers.deep, 1, __ATOMIC_SEQ_CST);
 	__atomic_fetch_sub(&workers.awake, 1, __ATOMIC_SEQ_CST);
@@ -121,9 +142,9 @@ static void worker(void *arg)
 			gp_step();
 			gp_pause(gp_newest(), round++);
 			gp_stall_check();
-		} else if (!defer_empty()) {
+		} else if (!defer_empty() || (int64_t)(defer_due() - port_now()) > 0) {
 			round = 0;
-			sleep_tick();
+			sleep_tick(generation);
 		} else {
 			round = 0;
 			idle(generation);
@@ -153,7 +174,7 @@ static int start(void)
 int defer_workers_start(unsigned n, int rt, const int *cpus, size_t ncpus)
 {
 	__atomic_fetch_add(&workers.generation, 1, __ATOMIC_SEQ_CST);
-	__atomic_fetch_add(&workers.bell, 1, __ATOMIC_SEQ_CST);
+	bell_next();
 	port_wake(&workers.bell);
 	workers.wanted = n;
 	workers.rt = rt;
