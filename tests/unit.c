@@ -262,9 +262,14 @@ static void defer_needs_two_grace_periods(void **state)
 		defer_advance();
 	assert_int_equal(defer_drain(1, 0), 0);
 	anyrcu_read_unlock();
+	anyrcu_read_lock(); /* after the first has begun, so only the second waits for it */
 	while (gp_stats.done == done)
 		defer_advance();
+	for (int i = 0; i < 5; i++)
+		defer_advance();
+	assert_int_equal(gp_stats.done, done + 1);
 	assert_int_equal(defer_drain(1, 0), 0); /* settled now, but what was stored late needs the second */
+	anyrcu_read_unlock();
 	while (!defer_drain(1, 0))
 		defer_advance();
 	assert_int_equal(gp_stats.done, done + 2);
