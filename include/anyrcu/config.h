@@ -31,13 +31,14 @@ struct anyrcu_stall {
 /**
  * struct anyrcu_config - what can be set; zero means the default, in every field but @size
  * @size: sizeof(struct anyrcu_config), so that later versions may add fields
- * @workers: threads that reclaim: 1 by default, at most ANYRCU_WORKERS_MAX; -1 for none (anyrcu_reclaim())
+ * @workers: threads that reclaim: 1 by default, at most ANYRCU_WORKERS_MAX; -1 for none (anyrcu_reclaim()). In a flood they call helpers,
+ *           one for each CPU at most, which end with it
  * @worker_rt_priority: SCHED_FIFO priority 1 to 99 of the workers; by default they are ordinary threads
  * @worker_cpus: CPUs to pin the workers to, of those this process may use: worker i to worker_cpus[i % nworker_cpus]; copied
  * @nworker_cpus: how many, at most ANYRCU_WORKERS_MAX; by default they are not pinned
  * @delay_us: how long a page that is not full may wait to be drained, microseconds: 1 to 10,000,000; 10,000 by default
- * @pending_max: deferrals pending at which flood control begins: at least 1024; 262,144 by default. Past
- *               four times as many, the headless forms return false
+ * @pending_max: deferrals pending at which flood control begins (helpers; callers of mightsleep forms lend a hand): at least 1024;
+ *               131,072 by default. Past four times as many, the headless forms return false
  * @page_bytes_max: bytes that pages of pointers may take before deferrals go to the chain: at least
  *                  65,536; 64 MiB by default
  * @stall_ms: milliseconds after which a reader that holds up a grace period is reported: 10 to 86,400,000; 10,000 by default

@@ -41,7 +41,7 @@ struct defer_cpu defer_cpus[PORT_CPUS_MAX];
 uint32_t defer_ncpus;
 struct anyrcu_head *defer_chain;
 struct defer_stats defer_stats;
-struct defer_limits defer_limits = { .delay_ns = 10000000, .pending_max = 262144, .bytes_max = 64 << 20 };
+struct defer_limits defer_limits = { DEFER_DELAY_US * UINT64_C(1000), DEFER_PENDING_MAX, DEFER_BYTES_MAX };
 uint32_t defer_sealed;
 uint64_t defer_sealed_objects;
 

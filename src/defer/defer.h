@@ -71,6 +71,9 @@ struct defer_stats {
 };
 extern struct defer_stats defer_stats;
 
+/* The defaults of struct anyrcu_config. */
+enum { DEFER_DELAY_US = 10000, DEFER_PENDING_MAX = 131072, DEFER_BYTES_MAX = 64 << 20 };
+
 /* Set by anyrcu_init(), read from any context; each on its own. */
 struct defer_limits {
 	uint64_t delay_ns, pending_max, bytes_max;
@@ -111,6 +114,8 @@ void defer_delay_starts(void);
 extern uint32_t defer_sealed;	      /* full pages not collected yet */
 extern uint64_t defer_sealed_objects; /* and what is in them; may lag behind the pages, in either direction */
 extern bool defer_flood;      /* more is pending than should be */
+/* How many workers more than there are the backlog of a flood calls for: one for each quarter of the bound beyond it. Task. */
+uint32_t defer_help_wanted(void);
 #define DEFER_SEALED_WAKE 32
 
 /* ---- worker.c ---- */

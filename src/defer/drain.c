@@ -29,6 +29,7 @@
 
 #define DRAINERS 64
 #define CHAINS 8
+#define READY 16
 #define AHEAD 12 /* words that are prefetched ahead of the callback: measured, a flat optimum from 8 to 24 */
 #define FORK_PATIENCE UINT64_C(100000000)
 
@@ -62,7 +63,9 @@ static struct {
 
 	struct defer_page *unsettled; /* of the generation before, settled now: join the next wait */
 
-	struct defer_page *ready, **ready_end; /* older generations first */
+	struct ready {
+		struct defer_page *first, **end;
+	} ready[READY]; /* by the CPU that filled the page; in each, older generations first */
 	struct chain chains[CHAINS];
 	struct drainer drainers[DRAINERS];
 	uint32_t nready; /* pages and chains; read without the lock as a hint */
@@ -73,7 +76,7 @@ static struct {
 	uint32_t pause;	  /* forks under way */
 	bool fork_nested; /* one at a time, as the lock is held */
 	bool orphans;
-} pipe = { .ready_end = &pipe.ready };
+} pipe;
 
 bool defer_flood;
 
@@ -132,6 +135,13 @@ static void flood_check(void)
 	} else if (defer_flood && pending < max / 2) {
 		store(&defer_flood, false);
 	}
+}
+
+uint32_t defer_help_wanted(void)
+{
+	uint64_t pending = defer_pending(), max = load(&defer_limits.pending_max);
+
+	return pending > max ? (pending - max) / (max / 4) + 1 : 0;
 }
 
 /* Move what is taken from one CPU's place in front of *list. The first page was open if @open. Returns how many were full. */
@@ -213,37 +223,53 @@ static void collect(bool all)
 
 /* ---- ready ---- */
 
+static struct ready *ready_of(unsigned cpu)
+{
+	return &pipe.ready[cpu % READY];
+}
+
 static void ready_append(struct defer_page *p)
 {
+	struct ready *r = ready_of(p->cpu);
+
 	p->next = NULL;
-	*pipe.ready_end = p;
-	pipe.ready_end = &p->next;
+	*(r->first ? r->end : &r->first) = p;
+	r->end = &p->next;
 	store(&pipe.nready, pipe.nready + 1);
 }
 
 /* Back to its place, mostly the front: behind the older generations. */
 static void ready_give_back(struct defer_page *p)
 {
-	struct defer_page **at = &pipe.ready;
+	struct ready *r = ready_of(p->cpu);
+	struct defer_page **at = &r->first;
 
 	while (*at && (*at)->gen < p->gen)
 		at = &(*at)->next;
 	p->next = *at;
 	*at = p;
 	if (!p->next)
-		pipe.ready_end = &p->next;
+		r->end = &p->next;
 	store(&pipe.nready, pipe.nready + 1);
 }
 
-static struct defer_page *ready_take(bool only_free)
+/* Of the oldest generation, and there of this CPU if there is one: a drainer seldom has to move, and several share out the CPUs. */
+static struct defer_page *ready_take(unsigned cpu, bool only_free)
 {
-	struct defer_page *p = pipe.ready;
+	struct ready *best = NULL;
+	struct defer_page *p;
 
-	if (!p || (only_free && p->open.key != KEY_FREE))
+	for (unsigned i = 0; i < READY; i++) {
+		struct ready *r = ready_of(cpu + i);
+
+		p = r->first;
+		if (p && !(only_free && p->open.key != KEY_FREE) && (!best || p->gen < best->first->gen))
+			best = r;
+	}
+	if (!best)
 		return NULL;
-	pipe.ready = p->next;
-	if (!pipe.ready)
-		pipe.ready_end = &pipe.ready;
+	p = best->first;
+	best->first = p->next;
 	store(&pipe.nready, pipe.nready - 1);
 	return p;
 }
@@ -366,7 +392,7 @@ static struct drainer *grab(bool only_free)
 	lock_pipe();
 	d = drainer_of(0);
 	if (d) {
-		d->page = ready_take(only_free);
+		d->page = ready_take(port_cpu(), only_free);
 		d->chain = NULL;
 		d->done = 0;
 		d->resting = 0;
@@ -626,8 +652,11 @@ static bool all_invoked(uint64_t gen)
 {
 	if (pipe.gen < gen || (pipe.waits && (pipe.gen == gen || (pipe.waiting && pipe.waiting->gen <= gen))))
 		return false;
-	if ((pipe.unsettled && pipe.unsettled->gen <= gen) || (pipe.ready && pipe.ready->gen <= gen))
+	if (pipe.unsettled && pipe.unsettled->gen <= gen)
 		return false;
+	for (unsigned i = 0; i < READY; i++)
+		if (pipe.ready[i].first && pipe.ready[i].first->gen <= gen)
+			return false;
 	for (unsigned i = 0; i < CHAINS; i++)
 		if (pipe.chains[i].head && pipe.chains[i].gen <= gen)
 			return false;

@@ -106,7 +106,7 @@ static size_t drain(void)
 	size_t n;
 
 	__atomic_fetch_sub(&workers.awake, 1, __ATOMIC_SEQ_CST);
-	n = defer_drain(PORTION, workers.ncpus ? 0 : DEFER_FOLLOW);
+	n = defer_drain(PORTION, load(&workers.ncpus) ? 0 : DEFER_FOLLOW);
 	__atomic_fetch_add(&workers.awake, 1, __ATOMIC_SEQ_CST);
 	return n;
 }
@@ -122,15 +122,32 @@ static void idle(uint32_t generation)
 		pages_trim();
 }
 
+static int start(uint32_t i, uint32_t generation, bool help);
+
+/*
+ * Those who defer are never made to wait, so in a flood it is the reclaimers' share of the CPUs that must grow: up to one helper for each
+ * CPU, which ends with the flood. More would stand in each other's way at the lock.
+ */
+static void call_help(uint32_t generation)
+{
+	uint32_t count = load(&workers.count), want = defer_help_wanted(), ncpus = port_ncpus();
+
+	if (count < ANYRCU_WORKERS_MAX && count < load(&workers.wanted) + (want < ncpus ? want : ncpus))
+		start(count, generation, true);
+}
+
 static void worker(void *arg)
 {
-	uint32_t generation = (uintptr_t)arg;
+	uint32_t generation = (uintptr_t)arg >> 1;
+	bool help = (uintptr_t)arg & 1;
 	anyrcu_gp_t cookie;
 	unsigned round = 0;
 
 	__atomic_fetch_add(&workers.awake, 1, __ATOMIC_SEQ_CST);
-	while (current(generation)) {
+	while (current(generation) && (!help || load(&defer_flood))) {
 		defer_advance();
+		if (unlikely(load(&defer_flood)))
+			call_help(generation);
 		if (pages_want_refill())
 			pages_refill();
 		if (drain()) {
@@ -154,20 +171,23 @@ static void worker(void *arg)
 	__atomic_fetch_sub(&workers.count, 1, __ATOMIC_SEQ_CST);
 }
 
-static int start(void)
+static int start(uint32_t i, uint32_t generation, bool help)
+{
+	int ncpus = load(&workers.ncpus), cpu = ncpus ? load(&workers.cpus[i % ncpus]) : -1, err;
+
+	__atomic_fetch_add(&workers.count, 1, __ATOMIC_SEQ_CST);
+	err = port_thread_start(worker, (void *)((uintptr_t)generation << 1 | help), cpu, load(&workers.rt));
+	if (err && err != -PORT_EPERM)
+		__atomic_fetch_sub(&workers.count, 1, __ATOMIC_SEQ_CST);
+	return err;
+}
+
+static int start_all(void)
 {
 	int result = 0;
 
-	for (uint32_t i = 0; i < workers.wanted; i++) {
-		int cpu = workers.ncpus ? workers.cpus[i % workers.ncpus] : -1, err;
-
-		__atomic_fetch_add(&workers.count, 1, __ATOMIC_SEQ_CST);
-		err = port_thread_start(worker, (void *)(uintptr_t)workers.generation, cpu, workers.rt);
-		if (err)
-			result = err;
-		if (err && err != -PORT_EPERM)
-			__atomic_fetch_sub(&workers.count, 1, __ATOMIC_SEQ_CST);
-	}
+	for (uint32_t i = 0; i < workers.wanted; i++)
+		result = start(i, workers.generation, false) ?: result;
 	return result;
 }
 
@@ -176,17 +196,18 @@ int defer_workers_start(unsigned n, int rt, const int *cpus, size_t ncpus)
 	__atomic_fetch_add(&workers.generation, 1, __ATOMIC_SEQ_CST);
 	bell_next();
 	port_wake(&workers.bell);
-	workers.wanted = n;
-	workers.rt = rt;
-	workers.ncpus = ncpus;
+	/* A worker that is about to end may see a mixture, when it calls for help that will end as soon. */
+	store(&workers.wanted, n);
+	store(&workers.rt, rt);
 	for (size_t i = 0; i < ncpus; i++)
-		workers.cpus[i] = cpus[i];
-	return start();
+		store(&workers.cpus[i], cpus[i]);
+	store(&workers.ncpus, ncpus);
+	return start_all();
 }
 
 /* Whatever the parent's workers were doing, there are none here. */
 void worker_fork_child(void)
 {
 	workers.count = workers.awake = workers.ticking = workers.deep = 0;
-	start();
+	start_all();
 }

@@ -20,9 +20,9 @@
 static const struct anyrcu_config defaults = {
 	.size = sizeof(defaults),
 	.workers = 1,
-	.delay_us = 10000,
-	.pending_max = 262144,
-	.page_bytes_max = 64 << 20,
+	.delay_us = DEFER_DELAY_US,
+	.pending_max = DEFER_PENDING_MAX,
+	.page_bytes_max = DEFER_BYTES_MAX,
 	.stall_ms = 10000,
 };
 

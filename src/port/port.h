@@ -15,7 +15,7 @@
 /* A CPU number below PORT_CPUS_MAX, the current one most of the time. A hint for locality: any value is right. Any context. */
 unsigned port_cpu(void);
 
-/* CPUs that this process may run on, at least 1. Task. */
+/* CPUs that this process could run on when it started, at least 1. Any context. */
 unsigned port_ncpus(void);
 
 /* Nanoseconds of a clock that does not jump. Any context. */

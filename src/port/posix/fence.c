@@ -18,12 +18,11 @@ unsigned port_cpu(void)
 	return cpu < 0 ? 0 : (unsigned)cpu & (PORT_CPUS_MAX - 1);
 }
 
+static unsigned ncpus = 1;
+
 unsigned port_ncpus(void)
 {
-	cpu_set_t set;
-	int n = sys(SYS_sched_getaffinity, 0, sizeof(set), &set) > 0 ? CPU_COUNT(&set) : 1;
-
-	return n > 0 ? n : 1;
+	return load(&ncpus);
 }
 
 #if PORT_RSEQ
@@ -64,6 +63,10 @@ static void rseq_init(bool allowed)
 
 void port_init(bool membarrier, bool rseq)
 {
+	cpu_set_t set;
+
+	if (sys(SYS_sched_getaffinity, 0, sizeof(set), &set) > 0)
+		store(&ncpus, CPU_COUNT(&set));
 	port_fence_all_works = membarrier && sys(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
 	rseq_init(port_fence_all_works && rseq);
 }
