@@ -52,7 +52,7 @@ struct slot {
 	uint32_t sealed; /* which made so many full ones that wait to be collected; 0: none */
 };
 
-static inline bool append_rseq(unsigned kind, uintptr_t key, uintptr_t a, uintptr_t b, uint32_t width)
+static inline enum port_rseq_result append_rseq(unsigned kind, uintptr_t key, uintptr_t a, uintptr_t b, uint32_t width)
 {
 	struct port_rseq_page **pages = (struct port_rseq_page **)(void *)&defer_cpus[0].rseq[kind];
 
@@ -60,9 +60,9 @@ static inline bool append_rseq(unsigned kind, uintptr_t key, uintptr_t a, uintpt
 		enum port_rseq_result r = port_rseq_append(pages, key, a, b, width);
 
 		if (likely(r != PORT_RSEQ_ABORT))
-			return r == PORT_RSEQ_DONE;
+			return r;
 	}
-	return false;
+	return PORT_RSEQ_ABORT;
 }
 
 static void page_fill(struct defer_page *p, uint32_t at, uintptr_t key, const struct slot *s)
@@ -183,7 +183,8 @@ static bool open_rseq(unsigned kind, uintptr_t key, struct slot *s)
 		} else if (p->open.key != key) {
 			return false;
 		}
-		if (kind == UNIFORM ? append_rseq(kind, key, s->arg, 0, 1) : append_rseq(kind, key, s->func, s->arg, 2))
+		if ((kind == UNIFORM ? append_rseq(kind, key, s->arg, 0, 1) :
+				       append_rseq(kind, key, s->func, s->arg, 2)) == PORT_RSEQ_DONE)
 			return true;
 	}
 	return false;
@@ -197,8 +198,7 @@ static noinline bool append_slow(struct slot *s)
 		port_bug("deferred call of a NULL function");
 	anyrcu_read_lock();
 	if (port_rseq_cpu() >= 0 && !defer_debug)
-		done = open_rseq(UNIFORM, s->func, s) || append_rseq(MIXED, KEY_MIXED, s->func, s->arg, 2) ||
-		       open_rseq(MIXED, KEY_MIXED, s);
+		done = open_rseq(UNIFORM, s->func, s) || open_rseq(MIXED, KEY_MIXED, s);
 	if (!done) {
 		unsigned cpu = port_cpu();
 
@@ -216,7 +216,11 @@ static noinline bool append_slow(struct slot *s)
 
 static inline bool append(uintptr_t func, uintptr_t arg)
 {
-	if (likely(append_rseq(UNIFORM, func, arg, 0, 1)))
+	enum port_rseq_result r = append_rseq(UNIFORM, func, arg, 0, 1);
+
+	if (likely(r == PORT_RSEQ_DONE))
+		return true;
+	if (r == PORT_RSEQ_OTHER && func && append_rseq(MIXED, KEY_MIXED, func, arg, 2) == PORT_RSEQ_DONE)
 		return true;
 	return append_slow(&(struct slot){ .func = func, .arg = arg });
 }

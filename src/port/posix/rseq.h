@@ -43,7 +43,8 @@ struct port_rseq_page {
 
 enum port_rseq_result {
 	PORT_RSEQ_DONE,	  /* appended */
-	PORT_RSEQ_REFUSE, /* no page with this key, or it is full, or this CPU cannot */
+	PORT_RSEQ_REFUSE, /* no page, or it is full, or this CPU cannot */
+	PORT_RSEQ_OTHER,  /* the page has another key */
 	PORT_RSEQ_ABORT,  /* interrupted: try again */
 };
 
@@ -85,7 +86,7 @@ static inline enum port_rseq_result port_rseq_append(struct port_rseq_page **pag
 		"testq %%rax, %%rax\n\t"
 		"jz %l[refuse]\n\t"
 		"cmpq %[key], %c[k](%%rax)\n\t"
-		"jne %l[refuse]\n\t"
+		"jne %l[other]\n\t"
 		"movl %c[n](%%rax), %%ecx\n\t"
 		"cmpl %c[cap](%%rax), %%ecx\n\t"
 		"jae %l[refuse]\n\t"
@@ -105,10 +106,12 @@ static inline enum port_rseq_result port_rseq_append(struct port_rseq_page **pag
 		  [k] "i"(offsetof(struct port_rseq_page, key)), [n] "i"(offsetof(struct port_rseq_page, count)),
 		  [cap] "i"(offsetof(struct port_rseq_page, cap)), [words] "i"(PORT_RSEQ_WORDS)
 		: "rax", "rcx", "memory", "cc"
-		: refuse, abort);
+		: refuse, other, abort);
 	return PORT_RSEQ_DONE;
 refuse:
 	return PORT_RSEQ_REFUSE;
+other:
+	return PORT_RSEQ_OTHER;
 abort:
 	return PORT_RSEQ_ABORT;
 }
