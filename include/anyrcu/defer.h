@@ -10,6 +10,9 @@
  * which holds up what waits behind it; anyrcu_barrier() and anyrcu_reclaim() are reported, as they would wait for themselves. It must
  * return or end its thread: longjmp() or an exception out of it is not supported. Callbacks are invoked in no particular order. A
  * NULL function is reported, and ends the program.
+ *
+ * A worker that is not pinned moves to the CPU on which the objects were deferred, so a thread that a callback starts begins with this
+ * one CPU as its affinity, unless its attributes say otherwise. A child that it forks has the affinity that the worker was started with.
  */
 #ifndef ANYRCU_DEFER_H
 #define ANYRCU_DEFER_H

@@ -505,19 +505,6 @@ static void drain_chain(struct drainer *d, size_t budget)
 	}
 }
 
-/*
- * Objects were made and deferred on this page's CPU, and will be made again there: their lines, and malloc's lists through them, are in its
- * caches. Draining on another CPU pulls each of them over and back; measured, that doubles the whole cost of an object.
- */
-static void follow(uint32_t cpu)
-{
-	static PORT_THREAD_LOCAL uint32_t at = UINT32_MAX;
-
-	if (at != cpu)
-		port_follow(cpu);
-	at = cpu;
-}
-
 size_t defer_drain(size_t budget, unsigned how)
 {
 	int cancel = port_cancel_off();
@@ -527,8 +514,13 @@ size_t defer_drain(size_t budget, unsigned how)
 	while (n < budget && (d = grab(how & DEFER_ONLY_FREE))) {
 		struct defer_page *drained;
 
+		/*
+		 * Objects were made and deferred on this page's CPU, and will be made again there: their lines, and malloc's lists through
+		 * them, are in its caches. Draining on another CPU pulls each of them over and back; measured, that doubles the whole cost
+		 * of an object.
+		 */
 		if (d->page && (how & DEFER_FOLLOW))
-			follow(d->page->cpu);
+			port_follow(d->page->cpu);
 		if (!d->page)
 			drain_chain(d, budget - n);
 		else if (defer_width(d->page->open.key) == 1)

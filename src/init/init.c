@@ -147,6 +147,7 @@ static void fork_parent(void)
 
 static void fork_child(void)
 {
+	port_follow_end(); /* a callback forks: what the child becomes has nothing to do with where a worker ran */
 	pages_fork_child();
 	gp_fork_child();
 	defer_fork_child();

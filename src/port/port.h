@@ -64,8 +64,10 @@ extern void (*port_thread_exit_hook)(void);
 int port_thread_start(void (*main)(void *), void *arg, int cpu, int rt);
 /*
  * Run the calling thread, one of port_thread_start() with @cpu -1, on @cpu from now on, if it is one of those it was started on. Task.
+ * port_follow_end(): on all of those again; nothing in other threads. Any context.
  */
 void port_follow(unsigned cpu);
+void port_follow_end(void);
 /* Cancellation off around callbacks in a thread of the application. Task. Returns the former state, for _on. */
 int port_cancel_off(void);
 void port_cancel_on(int former);

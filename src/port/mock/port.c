@@ -76,6 +76,10 @@ int port_thread_start(void (*main)(void *), void *arg, int cpu, int rt)
 	return -11; /* one thread is all there is */
 }
 
+void port_follow_end(void)
+{
+}
+
 void port_follow(unsigned cpu)
 {
 }

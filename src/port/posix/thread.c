@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 #define _GNU_SOURCE
+#include <limits.h>
 #include <linux/futex.h>
 #include <port/port.h>
 #include <port/posix/sys.h>
@@ -134,23 +135,30 @@ static void *run(void *p)
 	return NULL;
 }
 
-/*
- * Which CPUs the thread was started on. Known from the first use on; empty where it cannot be had, and then the thread stays where it is.
- */
+/* Which CPUs the thread was started on: none as long as it has not followed. Where they cannot be had it stays where it is. */
+static PORT_THREAD_LOCAL cpu_set_t allowed;
+
 void port_follow(unsigned cpu)
 {
-	static PORT_THREAD_LOCAL cpu_set_t allowed;
-	static PORT_THREAD_LOCAL bool known;
+	static PORT_THREAD_LOCAL unsigned at = UINT_MAX;
 	cpu_set_t one;
 
-	if (!known)
+	if (at == cpu)
+		return;
+	if (at == UINT_MAX)
 		sys(SYS_sched_getaffinity, 0, sizeof(allowed), &allowed);
-	known = true;
+	at = cpu;
 	if (!CPU_ISSET(cpu, &allowed))
 		return;
 	CPU_ZERO(&one);
 	CPU_SET(cpu, &one);
 	sys(SYS_sched_setaffinity, 0, sizeof(one), &one);
+}
+
+void port_follow_end(void)
+{
+	if (CPU_COUNT(&allowed))
+		sys(SYS_sched_setaffinity, 0, sizeof(allowed), &allowed);
 }
 
 static int create(pthread_attr_t *attr, struct start *s)
