@@ -19,7 +19,9 @@ ANYRCU_BEGIN_DECLS
  * enum - how anyrcu_page_alloc() may go about it
  * @ANYRCU_GFP_KERNEL: may take locks, map memory and sleep
  * @ANYRCU_GFP_NOWAIT: may take the zone's lock, does not map memory
- * @ANYRCU_GFP_NO_LOCKS: takes no lock, makes no system call, never waits
+ * @ANYRCU_GFP_NO_LOCKS: takes no lock, makes no system call, never waits. It comes from a reserve of at least 1024 pages of order 0, and
+ *                       wakes nobody to refill it: the worker looks once a second, from the program's first anyrcu_page_free() or
+ *                       allocation in another mode on
  * @ANYRCU_GFP_ZERO: a flag to add: the pages are filled with zeroes
  */
 enum { ANYRCU_GFP_KERNEL = 0, ANYRCU_GFP_NOWAIT = 1, ANYRCU_GFP_NO_LOCKS = 2, ANYRCU_GFP_ZERO = 0x100 };

@@ -21,7 +21,7 @@ ANYRCU_BEGIN_DECLS
  * @refused_bound: of these, because of @pending_max
  * @invoked: callbacks invoked, frees and @deferred_inline included
  * @pending: deferred and not yet invoked
- * @pending_high: most pending that a drain has seen
+ * @pending_high: most pending that the worker has seen when it looked
  * @pages_percpu: page allocations served by the per-CPU lists
  * @pages_reserve: by the reserve
  * @pages_zone: by the zone
@@ -41,7 +41,7 @@ ANYRCU_BEGIN_DECLS
  * @drained_chains: chains drained
  * @floods: times that flood control began
  * @helped: callbacks invoked by callers of mightsleep forms that lent a hand
- * @readers: reader records in use
+ * @readers: reader records in use, of threads that ended without giving theirs back too, until it is used again
  * @worker_wakes: times that a deferral or a request woke a worker
  */
 struct anyrcu_stats {
@@ -82,7 +82,7 @@ struct anyrcu_stats {
  * anyrcu_stats_get() - read the statistics
  * @out: where to; @out->size bytes are written at most
  *
- * Each count is exact, but they are not read at one instant.
+ * Each count becomes exact when nothing is under way; they are not read at one instant, and @invoked follows a page at a time.
  *
  * Context: any.
  */

@@ -3,7 +3,8 @@
  * Words for what the compiler offers. No operating system, no state.
  *
  * The atomic operations name their ordering: load_acquire(), store_release(); plain load() and store() are relaxed. xchg(),
- * cmpxchg() and fetch_add() are full (sequentially consistent), as the kernel's value-returning ones are.
+ * cmpxchg() and fetch_add() are acquire and release, and sequentially consistent among themselves. They are not full fences as the
+ * kernel's are: on aarch64 a later plain load may come before their store. Where that matters there is a full_fence().
  */
 #ifndef ANYRCU_BASE_COMPILER_H
 #define ANYRCU_BASE_COMPILER_H

@@ -56,6 +56,9 @@ static inline enum port_rseq_result append_rseq(unsigned kind, uintptr_t key, ui
 {
 	struct port_rseq_page **pages = (struct port_rseq_page **)(void *)&defer_cpus[0].rseq[kind];
 
+	/* Before it is known where a thread's area is, arming a sequence would overwrite something else. */
+	if (unlikely(!load_acquire(&port_rseq_cpus)))
+		return PORT_RSEQ_REFUSE;
 	for (int i = 0; i < TRIES; i++) {
 		enum port_rseq_result r = port_rseq_append(pages, key, a, b, width);
 
@@ -79,13 +82,16 @@ static void page_fill(struct defer_page *p, uint32_t at, uintptr_t key, const st
 
 static struct defer_page *page_new(unsigned cpu, uintptr_t key, bool shared, const struct slot *s)
 {
-	struct defer_page *p;
+	uint64_t bytes = fetch_add(&defer_stats.bytes, sizeof(struct defer_page));
+	struct defer_page *p = NULL;
 
-	if (load(&defer_stats.bytes) >= load(&defer_limits.bytes_max))
+	if (bytes < load(&defer_limits.bytes_max))
+		p = page_alloc(shared ? ANYRCU_GFP_NO_LOCKS | ANYRCU_GFP_ZERO : ANYRCU_GFP_NO_LOCKS, 0);
+	if (!p) {
+		count_add(&defer_stats.bytes, -(uint64_t)sizeof(*p));
 		return NULL;
-	p = page_alloc(shared ? ANYRCU_GFP_NO_LOCKS | ANYRCU_GFP_ZERO : ANYRCU_GFP_NO_LOCKS, 0);
-	if (!p)
-		return NULL;
+	}
+	count_max(&defer_stats.bytes_high, bytes + sizeof(*p));
 	p->open.key = key;
 	p->open.cap = DEFER_WORDS - (key == KEY_DEBUG ? 3 : 1); /* where no slot begins; the sequence writes a word beyond */
 	p->cursor = p->counted = 0;
@@ -99,8 +105,8 @@ static struct defer_page *page_new(unsigned cpu, uintptr_t key, bool shared, con
 
 /*
  * Make a page with @s in it the open one of @where, in place of @old. False: try again, if @refused is not set.
- * The bytes are counted after the page is in, so that they are never counted for nothing; the bound is then exceeded by as many
- * pages as there are threads here.
+ * The bytes are counted before there is a page, and what is sealed after it is: in the child of a fork that comes in between, the
+ * one is then never less than what there is, which would wrap, and the other is counted anew.
  */
 static bool page_open(unsigned cpu, struct defer_page **where, struct defer_page *old, uintptr_t key, bool shared,
 		      struct slot *s, bool *refused)
@@ -112,10 +118,10 @@ static bool page_open(unsigned cpu, struct defer_page **where, struct defer_page
 		return false;
 	p->next = old;
 	if (!cmpxchg(where, old, p)) {
-		anyrcu_page_free(p, 0);
+		page_free(p, 0);
+		count_add(&defer_stats.bytes, -(uint64_t)sizeof(*p));
 		return false;
 	}
-	count_max(&defer_stats.bytes_high, __atomic_add_fetch(&defer_stats.bytes, 4096, __ATOMIC_RELAXED));
 	if (old) {
 		count_add(&defer_sealed_objects, defer_used(old) / defer_width(old->open.key));
 		s->sealed = fetch_add(&defer_sealed, 1) + 1;
@@ -311,13 +317,14 @@ static void mightsleep(uintptr_t func, uintptr_t arg, const char *name)
 	}
 	if (done)
 		return;
-	count_add(&defer_stats.inline_, 1);
 	anyrcu_synchronize();
+	/* Counted before the callback, which may end its thread. */
+	count_add(&defer_stats.inline_, 1);
+	count_add(&defer_stats.invoked, 1);
 	if (func == KEY_FREE)
 		port_free((void *)arg);
 	else
 		((void (*)(void *))func)((void *)arg);
-	count_add(&defer_stats.invoked, 1);
 }
 
 void anyrcu_call_mightsleep(void (*func)(void *arg), void *arg)

@@ -111,7 +111,9 @@ bool defer_waiting(anyrcu_gp_t *cookie);
 /* When the open pages must be collected, port_now() time; the delay starts now. */
 uint64_t defer_due(void);
 void defer_delay_starts(void);
-extern uint32_t defer_sealed;	      /* full pages not collected yet */
+/* Is there anything to do but to wait for that? Looks without the lock. Task. */
+bool defer_moving(void);
+extern uint32_t defer_sealed;	      /* full pages not collected yet, or fewer: counted when in place, 0 before a collection */
 extern uint64_t defer_sealed_objects; /* and what is in them; may lag behind the pages, in either direction */
 extern bool defer_flood;      /* more is pending than should be */
 /* How many workers more than there are the backlog of a flood calls for: one for each quarter of the bound beyond it. Task. */
@@ -137,5 +139,6 @@ void defer_fork_prepare(void);
 void defer_fork_parent(void);
 void defer_fork_child(void);
 void worker_fork_child(void);
+void worker_thread_exit(void);
 
 #endif

@@ -17,10 +17,9 @@
  * chain) before it invokes, so whoever takes over goes on behind: nothing is invoked twice.
  *
  * fork(): prepare asks drainers to pause between two callbacks, and waits for them a bounded time, as a callback may itself wait for
- * what the forking thread has. Then it takes the locks, outer first. The child finds in the slots of threads that it does not have what
+ * what the forking thread has. Then it takes the locks, outer first; whoever holds one takes no signals, so a handler that forks has not
+ * interrupted a holder, and finds the state whole. The child finds in the slots of threads that it does not have what
  * they had taken, and makes it ready again. A callback that was still running goes on in the parent only.
- * When a handler forks while the thread that it interrupted holds the lock, the state may be half changed; so the child's handler
- * changes nothing but sets "orphans", and the next holder of the lock in the child looks after them.
  */
 #include <anyrcu/page.h>
 #include <defer/defer.h>
@@ -53,7 +52,7 @@ struct drainer {
 static struct {
 	struct port_lock lock;
 	uint64_t gen; /* of the last collection */
-	bool force;   /* the next collection takes the open pages too */
+	bool force;   /* the next collection takes the open pages too; read without the lock as a hint */
 	uint64_t due; /* so does one after this time; read without the lock */
 
 	bool waits; /* there is a generation that waits (read without the lock as a hint): */
@@ -73,9 +72,7 @@ static struct {
 	uint32_t progress; /* changes when something was drained */
 	uint32_t watchers;
 
-	uint32_t pause;	  /* forks under way */
-	bool fork_nested; /* one at a time, as the lock is held */
-	bool orphans;
+	uint32_t pause; /* a fork is under way; written under the lock */
 } pipe;
 
 bool defer_flood;
@@ -144,11 +141,9 @@ uint32_t defer_help_wanted(void)
 	return pending > max ? (pending - max) / (max / 4) + 1 : 0;
 }
 
-/* Move what is taken from one CPU's place in front of *list. The first page was open if @open. Returns how many were full. */
-static unsigned take(struct defer_page *p, bool open, struct defer_page **list)
+/* Move what is taken from one CPU's place in front of *list. The first page was open if @open. */
+static void take(struct defer_page *p, bool open, struct defer_page **list)
 {
-	unsigned sealed = 0;
-
 	while (p) {
 		struct defer_page *next = p->next;
 
@@ -156,52 +151,48 @@ static unsigned take(struct defer_page *p, bool open, struct defer_page **list)
 		if (!open) {
 			count_add(&defer_sealed_objects, -objects(p));
 			count_page(p);
-			sealed++;
 		}
 		open = false;
 		p->next = *list;
 		*list = p;
 		p = next;
 	}
-	return sealed;
 }
 
 /*
  * From one place: everything, or what is behind the open page. Only the holder of the lock takes pages away, so the open page
  * stays one while we read it.
  */
-static unsigned take_from(struct defer_page **where, bool all, struct defer_page **list)
+static void take_from(struct defer_page **where, bool all, struct defer_page **list)
 {
 	struct defer_page *p = load_acquire(where);
 
-	if (!p)
-		return 0;
-	if (all)
-		return take(xchg(where, NULL), true, list);
-	return load(&p->next) ? take(xchg(&p->next, NULL), false, list) : 0;
+	if (p && all)
+		take(xchg(where, NULL), true, list);
+	else if (p && load(&p->next))
+		take(xchg(&p->next, NULL), false, list);
 }
 
 static void collect(bool all)
 {
 	struct defer_page *list = NULL;
-	unsigned sealed = 0;
+	uint32_t sealed = xchg(&defer_sealed, 0); /* whoever is counted has its page in place, and it is taken now */
 
 	pipe.gen++;
 	for (uint32_t cpu = 0; cpu < load(&defer_ncpus); cpu++) {
 		for (unsigned kind = 0; kind < KINDS; kind++) {
-			sealed += take_from(&defer_cpus[cpu].rseq[kind], all, &list);
-			sealed += take_from(&defer_cpus[cpu].shared[kind], all, &list);
+			take_from(&defer_cpus[cpu].rseq[kind], all, &list);
+			take_from(&defer_cpus[cpu].shared[kind], all, &list);
 		}
 	}
 	pipe.waiting_chain = load(&defer_chain) ? xchg(&defer_chain, NULL) : NULL;
-	__atomic_fetch_sub(&defer_sealed, sealed, __ATOMIC_SEQ_CST);
 	if (list)
 		port_rseq_fence();
 	/* From here nothing is appended by sequences: the open ones can be counted, and the cookie covers all that is in them. */
 	for (struct defer_page *p = list; p; p = p->next)
 		count_page(p);
 	if (all) {
-		pipe.force = false;
+		store(&pipe.force, false);
 		store(&pipe.due, port_now() + load(&defer_limits.delay_ns));
 	}
 	flood_check();
@@ -347,25 +338,6 @@ static struct defer_page *give_back(struct drainer *d)
 	return p;
 }
 
-/* In the child of a fork: what threads that it does not have had taken. Under the lock. */
-static void adopt_orphans(void)
-{
-	pipe.orphans = false;
-	for (unsigned i = 0; i < DRAINERS; i++) {
-		struct drainer *d = &pipe.drainers[i];
-
-		if (d->owner && d->owner != port_self())
-			anyrcu_page_free(give_back(d), 0);
-	}
-}
-
-static void lock_pipe(void)
-{
-	port_lock(&pipe.lock);
-	if (unlikely(pipe.orphans))
-		adopt_orphans();
-}
-
 static bool chain_take(struct drainer *d)
 {
 	struct chain *c = NULL;
@@ -389,7 +361,7 @@ static struct drainer *grab(bool only_free)
 
 	if (!load(&pipe.nready) || load(&pipe.pause))
 		return NULL;
-	lock_pipe();
+	port_lock(&pipe.lock);
 	d = drainer_of(0);
 	if (d) {
 		d->page = ready_take(port_cpu(), only_free);
@@ -409,12 +381,13 @@ static struct drainer *grab(bool only_free)
 
 static noinline void rest(struct drainer *d)
 {
-	uint32_t pause;
-
-	store_release(&d->resting, 1);
-	while ((pause = load_acquire(&pipe.pause)))
-		port_wait(&pipe.pause, pause, 0);
-	store(&d->resting, 0);
+	do {
+		store_release(&d->resting, 1);
+		while (load_acquire(&pipe.pause))
+			port_wait(&pipe.pause, 1, 0);
+		store(&d->resting, 0);
+		full_fence(); /* pairs with that in all_rest(): the next fork sees us at work, or we see it */
+	} while (load(&pipe.pause));
 }
 
 static inline void invoke(uintptr_t func, uintptr_t arg)
@@ -511,6 +484,7 @@ size_t defer_drain(size_t budget, unsigned how)
 	struct drainer *d;
 	size_t n = 0;
 
+	port_thread_exit_arm(); /* a callback may end the thread, which need not have been a reader yet */
 	while (n < budget && (d = grab(how & DEFER_ONLY_FREE))) {
 		struct defer_page *drained;
 
@@ -531,7 +505,7 @@ size_t defer_drain(size_t budget, unsigned how)
 		port_lock(&pipe.lock);
 		drained = give_back(d);
 		port_unlock(&pipe.lock);
-		anyrcu_page_free(drained, 0);
+		page_free(drained, 0);
 	}
 	port_cancel_on(cancel);
 	return n;
@@ -548,7 +522,7 @@ void defer_thread_exit(void)
 	port_lock(&pipe.lock);
 	drained = give_back(d);
 	port_unlock(&pipe.lock);
-	anyrcu_page_free(drained, 0);
+	page_free(drained, 0);
 }
 
 /* ---- moving on ---- */
@@ -583,7 +557,7 @@ static bool advance(void)
 
 	if (load(&pipe.waits))
 		gp_step();
-	lock_pipe();
+	port_lock(&pipe.lock);
 	if (pipe.waits && anyrcu_gp_done(pipe.cookie))
 		make_ready();
 	if (!pipe.waits) {
@@ -592,6 +566,8 @@ static bool advance(void)
 		if (all || backlog || pipe.unsettled)
 			collect(all);
 		collected = pipe.waits;
+	} else if (load(&defer_sealed) >= DEFER_SEALED_WAKE) {
+		flood_check(); /* a reader that stalls is when a flood comes, and nothing is collected */
 	}
 	port_unlock(&pipe.lock);
 	return collected;
@@ -608,7 +584,7 @@ bool defer_waiting(anyrcu_gp_t *cookie)
 {
 	bool waits;
 
-	lock_pipe();
+	port_lock(&pipe.lock);
 	*cookie = pipe.cookie;
 	waits = pipe.waits && !anyrcu_gp_done(pipe.cookie);
 	port_unlock(&pipe.lock);
@@ -619,10 +595,15 @@ bool defer_empty(void)
 {
 	bool empty;
 
-	lock_pipe();
+	port_lock(&pipe.lock);
 	empty = !pipe.waits && !pipe.unsettled && !pipe.nready && !pipe.force && !anything_open();
 	port_unlock(&pipe.lock);
 	return empty;
+}
+
+bool defer_moving(void)
+{
+	return load(&pipe.force) || load(&pipe.waits) || load(&pipe.nready);
 }
 
 uint64_t defer_due(void)
@@ -632,7 +613,7 @@ uint64_t defer_due(void)
 
 void defer_delay_starts(void)
 {
-	lock_pipe();
+	port_lock(&pipe.lock);
 	store(&pipe.due, port_now() + load(&defer_limits.delay_ns));
 	port_unlock(&pipe.lock);
 }
@@ -668,9 +649,9 @@ void anyrcu_barrier(void)
 		port_bug("anyrcu_barrier() inside a callback");
 	online = gp_waits_begin();
 	full_fence();
-	lock_pipe();
+	port_lock(&pipe.lock);
 	gen = pipe.gen + 1;
-	pipe.force = true;
+	store(&pipe.force, true);
 	port_unlock(&pipe.lock);
 	defer_wake(true);
 	for (unsigned round = 0;; round++) {
@@ -680,7 +661,7 @@ void anyrcu_barrier(void)
 		defer_advance();
 		if (!defer_workers())
 			defer_drain(SIZE_MAX, 0);
-		lock_pipe();
+		port_lock(&pipe.lock);
 		done = all_invoked(gen);
 		port_unlock(&pipe.lock);
 		if (done)
@@ -717,8 +698,11 @@ size_t anyrcu_reclaim(size_t budget)
 
 /* ---- fork ---- */
 
-static bool others_rest(void)
+/* Under the lock. Another fork may have come to its end while we waited without it, so "pause" is set again each time. */
+static bool all_rest(void)
 {
+	store(&pipe.pause, 1);
+	full_fence(); /* pairs with that in rest() */
 	for (unsigned i = 0; i < DRAINERS; i++) {
 		struct drainer *d = &pipe.drainers[i];
 
@@ -730,36 +714,50 @@ static bool others_rest(void)
 
 void defer_fork_prepare(void)
 {
-	bool nested = port_lock_mine(&pipe.lock);
 	uint64_t give_up = port_now() + FORK_PATIENCE;
 
-	__atomic_fetch_add(&pipe.pause, 1, __ATOMIC_SEQ_CST);
-	if (!nested) {
+	port_lock(&pipe.lock);
+	while (!all_rest() && (int64_t)(port_now() - give_up) < 0) {
+		port_unlock(&pipe.lock);
+		port_sleep(20000);
 		port_lock(&pipe.lock);
-		while (!others_rest() && (int64_t)(port_now() - give_up) < 0) {
-			port_unlock(&pipe.lock);
-			port_sleep(20000);
-			port_lock(&pipe.lock);
-		}
 	}
-	pipe.fork_nested = nested;
 }
 
 void defer_fork_parent(void)
 {
-	bool nested = pipe.fork_nested;
-
-	__atomic_fetch_sub(&pipe.pause, 1, __ATOMIC_SEQ_CST);
+	store(&pipe.pause, 0);
 	port_wake(&pipe.pause);
-	if (!nested)
-		port_unlock(&pipe.lock);
+	port_unlock(&pipe.lock);
 }
 
+/* A thread that is no more may have sealed a page and not counted what is in it. */
+static void count_sealed_anew(void)
+{
+	uint64_t n = 0;
+
+	for (uint32_t cpu = 0; cpu < load(&defer_ncpus); cpu++) {
+		for (unsigned i = 0; i < 2 * KINDS; i++) {
+			struct defer_cpu *c = &defer_cpus[cpu];
+			struct defer_page *p = load_acquire(i < KINDS ? &c->rseq[i] : &c->shared[i - KINDS]);
+
+			while (p && (p = load(&p->next)))
+				n += objects(p);
+		}
+	}
+	store(&defer_sealed_objects, n);
+}
+
+/* What threads that are no more had taken is given back here, before there can be another with the same port_self(). */
 void defer_fork_child(void)
 {
-	pipe.orphans = true;
-	store(&pipe.pause, 0);
 	store(&pipe.watchers, 0);
-	if (!pipe.fork_nested)
-		port_unlock(&pipe.lock);
+	for (unsigned i = 0; i < DRAINERS; i++) {
+		struct drainer *d = &pipe.drainers[i];
+
+		if (d->owner && d->owner != port_self())
+			page_free(give_back(d), 0);
+	}
+	count_sealed_anew();
+	defer_fork_parent();
 }

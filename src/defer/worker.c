@@ -81,8 +81,9 @@ static void sleep_tick(uint32_t generation)
 	int64_t ns;
 
 	__atomic_fetch_add(&workers.ticking, 1, __ATOMIC_SEQ_CST);
-	ns = defer_due() - port_now();
-	if (load(&defer_sealed) < DEFER_SEALED_WAKE && current(generation))
+	full_fence(); /* pairs with that in defer_wake() */
+	ns = defer_moving() ? 0 : defer_due() - port_now();
+	if (load(&defer_sealed) < DEFER_SEALED_WAKE && !gp_wanted() && current(generation))
 		port_wait(&workers.bell, bell, ns > 0 ? ns : OVERDUE);
 	__atomic_fetch_sub(&workers.ticking, 1, __ATOMIC_SEQ_CST);
 }
@@ -106,6 +107,9 @@ static size_t drain(void)
 	size_t n;
 
 	__atomic_fetch_sub(&workers.awake, 1, __ATOMIC_SEQ_CST);
+	/* A callback may hold us, and callers have seen us awake: another has to look after what there is beside. */
+	if (load(&workers.deep) && !defer_empty())
+		defer_wake(false);
 	n = defer_drain(PORTION, load(&workers.ncpus) ? 0 : DEFER_FOLLOW);
 	__atomic_fetch_add(&workers.awake, 1, __ATOMIC_SEQ_CST);
 	return n;
@@ -136,6 +140,12 @@ static void call_help(uint32_t generation)
 		start(count, generation, true);
 }
 
+/* The calling thread, where it is a worker. */
+static PORT_THREAD_LOCAL struct {
+	bool works, helps;
+	uint32_t generation;
+} me;
+
 static void worker(void *arg)
 {
 	uint32_t generation = (uintptr_t)arg >> 1;
@@ -143,6 +153,9 @@ static void worker(void *arg)
 	anyrcu_gp_t cookie;
 	unsigned round = 0;
 
+	me.works = true;
+	me.helps = help;
+	me.generation = generation;
 	__atomic_fetch_add(&workers.awake, 1, __ATOMIC_SEQ_CST);
 	while (current(generation) && (!help || load(&defer_flood))) {
 		defer_advance();
@@ -167,6 +180,7 @@ static void worker(void *arg)
 			idle(generation);
 		}
 	}
+	me.works = false;
 	__atomic_fetch_sub(&workers.awake, 1, __ATOMIC_SEQ_CST);
 	__atomic_fetch_sub(&workers.count, 1, __ATOMIC_SEQ_CST);
 }
@@ -182,11 +196,11 @@ static int start(uint32_t i, uint32_t generation, bool help)
 	return err;
 }
 
-static int start_all(void)
+static int start_all(uint32_t n)
 {
 	int result = 0;
 
-	for (uint32_t i = 0; i < workers.wanted; i++)
+	for (uint32_t i = 0; i < n; i++)
 		result = start(i, workers.generation, false) ?: result;
 	return result;
 }
@@ -202,12 +216,26 @@ int defer_workers_start(unsigned n, int rt, const int *cpus, size_t ncpus)
 	for (size_t i = 0; i < ncpus; i++)
 		store(&workers.cpus[i], cpus[i]);
 	store(&workers.ncpus, ncpus);
-	return start_all();
+	return start_all(n);
 }
 
-/* Whatever the parent's workers were doing, there are none here. */
+/* Whatever the parent's workers were doing, there are none here, but for one whose callback has forked. */
 void worker_fork_child(void)
 {
-	workers.count = workers.awake = workers.ticking = workers.deep = 0;
-	start_all();
+	bool one = me.works && !me.helps && current(me.generation);
+
+	workers.awake = workers.ticking = workers.deep = 0;
+	workers.count = me.works;
+	start_all(workers.wanted - (one && workers.wanted));
+}
+
+/* A callback has ended a worker, which is not among those awake then. Another takes its place. */
+void worker_thread_exit(void)
+{
+	if (!me.works)
+		return;
+	me.works = false;
+	__atomic_fetch_sub(&workers.count, 1, __ATOMIC_SEQ_CST);
+	if (!me.helps && current(me.generation))
+		start(0, me.generation, false);
 }

@@ -55,11 +55,10 @@ static struct {
 	uint64_t began;
 	uint64_t look_dead;    /* when to look next whether who holds it up is alive */
 	uint64_t report;       /* when to report next; 0: not set yet */
-	bool fork_nested;
-	uint32_t fork_tid;
+	uint32_t fork_tid; /* under the lock */
 } gp = { .started = GP_FIRST, .done = GP_FIRST, .needed = GP_FIRST };
 
-static struct {
+static struct stall {
 	uint64_t ns;
 	void (*hook)(const struct anyrcu_stall *, void *);
 	void *arg;
@@ -239,7 +238,7 @@ void anyrcu_synchronize(void)
 }
 
 /* Who holds up the grace period, if it is time to say so. */
-static bool stalled(struct anyrcu_stall *s)
+static bool stalled(struct anyrcu_stall *s, struct stall *how)
 {
 	uint64_t now = port_now();
 	struct anyrcu_reader *r;
@@ -254,6 +253,7 @@ static bool stalled(struct anyrcu_stall *s)
 		r = reader_scan(&gp.at, gp.started);
 		s->tid = r ? reader_tid(r) : 0;
 		store(&gp_stats.stalls, gp_stats.stalls + 1);
+		*how = stall;
 	}
 	port_unlock(&gp.lock);
 	return due;
@@ -272,34 +272,29 @@ static void report(const struct anyrcu_stall *s)
 void gp_stall_check(void)
 {
 	struct anyrcu_stall s = { 0 };
+	struct stall how;
 
-	if (load(&gp.started) == load(&gp.done) || before(port_now(), load(&gp.began) + load(&stall.ns)) || !stalled(&s))
+	if (load(&gp.started) == load(&gp.done) || before(port_now(), load(&gp.began) + load(&stall.ns)) || !stalled(&s, &how))
 		return;
 	if (s.tid)
 		s.nframes = port_stack_of(s.tid, s.frames, ARRAY_SIZE(s.frames), 100 * MS);
 	s.pending = gp_hooks.pending ? gp_hooks.pending() : 0;
 	port_probe2(stall, s.tid, s.ns);
-	if (stall.hook)
-		stall.hook(&s, stall.arg);
+	if (how.hook)
+		how.hook(&s, how.arg);
 	else
 		report(&s);
 }
 
-/* As pages_fork_prepare(): a handler may fork while the thread that it interrupted is in a step. */
 void gp_fork_prepare(void)
 {
-	bool nested = port_lock_mine(&gp.lock);
-
-	if (!nested)
-		port_lock(&gp.lock);
-	gp.fork_nested = nested;
+	port_lock(&gp.lock);
 	gp.fork_tid = port_tid();
 }
 
 void gp_fork_parent(void)
 {
-	if (!gp.fork_nested)
-		port_unlock(&gp.lock);
+	port_unlock(&gp.lock);
 }
 
 void gp_fork_child(void)

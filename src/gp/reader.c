@@ -79,6 +79,23 @@ static struct anyrcu_reader *block_new(uint32_t tid)
 	return &b->r[0];
 }
 
+/* A record that nobody gave back. Only looked for in place of mapping more, as it takes a system call for each. */
+static struct anyrcu_reader *claim_dead(uint32_t tid)
+{
+	for (struct reader_block *b = load_acquire(&blocks); b; b = b->next) {
+		for (unsigned i = 0; i < b->n; i++) {
+			struct anyrcu_reader *r = &b->r[i];
+			uint32_t old = load_acquire(&r->tid);
+
+			if (!(old & LEAVING) && port_tid_dead(old & TID) && cmpxchg(&r->tid, old, tid)) {
+				store_release(&r->ctr, 0);
+				return r;
+			}
+		}
+	}
+	return NULL;
+}
+
 static struct anyrcu_reader *claim(uint32_t tid)
 {
 	struct anyrcu_reader *r = find(tid);
@@ -92,18 +109,21 @@ static struct anyrcu_reader *claim(uint32_t tid)
 	while ((r = find(0)))
 		if (cmpxchg(&r->tid, 0, tid))
 			return r;
-	return block_new(tid);
+	return claim_dead(tid) ?: block_new(tid);
 }
 
 static bool reader_register(void)
 {
-	struct anyrcu_reader *r = claim(port_tid());
+	uint32_t tid = port_tid();
+	struct anyrcu_reader *r = claim(tid);
 
+	port_thread_exit_arm();
 	if (!r)
 		return false;
 	if (!cmpxchg(&anyrcu_self, &unregistered, r) && load(&anyrcu_self) != r)
 		store_release(&r->tid, 0);
-	port_thread_exit_arm();
+	else if (port_tid() != tid) /* this is the child of a fork() by a handler that came before the claim */
+		store(&r->tid, port_tid());
 	return true;
 }
 
@@ -116,6 +136,8 @@ static void crowd_enter(void)
 {
 	if (crowd_nest == 0)
 		fetch_add(&crowd, 1);
+	if (load(&anyrcu_gp.ctr) & ANYRCU_READER_FENCE)
+		full_fence(); /* as in anyrcu_reader_enter() */
 	compiler_barrier();
 	crowd_nest++;
 	compiler_barrier();
@@ -229,22 +251,29 @@ void gp_waits_end(bool online)
 
 /*
  * A handler that comes before anyrcu_self is reset reads on this record, which is still ours; one that comes after finds no record with its
- * number, claims another, and has this function run again.
+ * number, claims another, and has this function run again. If it forks, its child has freed this record already, and may have claimed it.
  */
 void gp_thread_exit(void)
 {
 	struct anyrcu_reader *self = anyrcu_self;
 
+	if ((load(&self->ctr) & ANYRCU_READER_NEST) || crowd_nest)
+		port_report("thread %u ended inside a read-side critical section", (uint64_t)port_tid());
+	if (crowd_nest) {
+		crowd_nest = 0;
+		compiler_barrier();
+		__atomic_fetch_sub(&crowd, 1, __ATOMIC_RELEASE);
+	}
 	if (self == &unregistered)
 		return;
-	if (load(&self->ctr) & ANYRCU_READER_NEST)
-		port_report("thread %u ended inside a read-side critical section", (uint64_t)(load(&self->tid) & TID));
 	store(&self->tid, LEAVING);
 	compiler_barrier();
 	anyrcu_self = &unregistered;
 	compiler_barrier();
+	if (load(&self->tid) != LEAVING)
+		return;
 	store_release(&self->ctr, 0);
-	store_release(&self->tid, 0);
+	cmpxchg(&self->tid, LEAVING, 0);
 }
 
 void reader_scan_begin(struct reader_cursor *at)
@@ -293,7 +322,8 @@ bool reader_bury(struct anyrcu_reader *r)
 	/* Dead, and not adopted since: only then may ctr be written. */
 	if (!cmpxchg(&r->tid, tid, LEAVING))
 		return false;
-	port_report("thread %u ended inside a read-side critical section", (uint64_t)(tid & TID));
+	if (load(&r->ctr) & ANYRCU_READER_NEST) /* not just online */
+		port_report("thread %u ended inside a read-side critical section", (uint64_t)(tid & TID));
 	store_release(&r->ctr, 0);
 	store_release(&r->tid, 0);
 	return true;

@@ -101,9 +101,10 @@ static bool env_is(const char *name, const char *value)
 	return s && !strcmp(s, value);
 }
 
+static struct port_lock configuring;
+
 int anyrcu_init(const struct anyrcu_config *config)
 {
-	static struct port_lock one;
 	struct anyrcu_config c = defaults;
 	int workers, err;
 
@@ -112,14 +113,14 @@ int anyrcu_init(const struct anyrcu_config *config)
 	complete(&c);
 	if (!valid(&c) || defer_in_callback())
 		return -EINVAL;
-	port_lock(&one);
+	port_lock(&configuring);
 	store(&defer_limits.delay_ns, c.delay_us * 1000);
 	store(&defer_limits.pending_max, c.pending_max);
 	store(&defer_limits.bytes_max, c.page_bytes_max);
 	gp_configure(c.stall_ms, c.stall_hook, c.stall_arg);
 	workers = env_workers(c.workers);
 	err = defer_workers_start(workers > 0 ? workers : 0, c.worker_rt_priority, c.worker_cpus, c.nworker_cpus);
-	port_unlock(&one);
+	port_unlock(&configuring);
 	return err == 0 || err == -EPERM ? err : -EAGAIN;
 }
 
@@ -128,11 +129,13 @@ int anyrcu_init(const struct anyrcu_config *config)
 static void thread_exit(void)
 {
 	defer_thread_exit();
+	worker_thread_exit();
 	gp_thread_exit();
 }
 
 static void fork_prepare(void)
 {
+	port_lock(&configuring);
 	defer_fork_prepare();
 	gp_fork_prepare();
 	pages_fork_prepare();
@@ -140,18 +143,21 @@ static void fork_prepare(void)
 
 static void fork_parent(void)
 {
-	pages_fork_parent();
+	pages_fork_done();
 	gp_fork_parent();
 	defer_fork_parent();
+	port_unlock(&configuring);
 }
 
 static void fork_child(void)
 {
 	port_follow_end(); /* a callback forks: what the child becomes has nothing to do with where a worker ran */
-	pages_fork_child();
+	port_process();
+	pages_fork_done();
 	gp_fork_child();
 	defer_fork_child();
 	worker_fork_child();
+	port_unlock(&configuring);
 }
 
 static void wake_urgent(void)
@@ -159,14 +165,21 @@ static void wake_urgent(void)
 	defer_wake(true);
 }
 
+static void wake_deep(void)
+{
+	defer_wake(false);
+}
+
 __attribute__((constructor(102))) static void start(void)
 {
 	bool debug = env_is("ANYRCU_DEBUG", "1");
 
 	port_init(!env_is("ANYRCU_MEMBARRIER", "0"), !env_is("ANYRCU_RSEQ", "0"));
+	port_process();
 	port_thread_exit_hook = thread_exit;
 	gp_hooks.kick = wake_urgent;
 	gp_hooks.pending = defer_pending;
+	pages_kick = wake_deep;
 	gp_init();
 	if (debug)
 		port_stack_prime();

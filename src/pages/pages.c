@@ -16,7 +16,8 @@
  * Bounded: an operation looks at each slot once. "hint" says where the last one succeeded and makes the common case one
  * slot; "held" lets it not look at all. Both are written without care by everyone and are right when wrong: a hint is any
  * number below the length, and a "held" that is behind (a thread stopped between slot and count) makes an
- * allocation say no or a free go elsewhere.
+ * allocation say no or a free go elsewhere. A thread that dies there, or is not in the child of a fork, leaves it behind by one for good:
+ * a slot less in use.
  *
  * "CPU" is an index for locality, not for exclusion: a thread that migrates in between works on another CPU's list, which is right.
  *
@@ -54,9 +55,10 @@ static struct {
 	unsigned want[ORDERS];	/* the watermark; written under the zone's lock */
 	unsigned taken[ORDERS]; /* since the last refill; any context */
 	unsigned missed[ORDERS];
-	bool used;   /* allocated from, since pages_idle() looked; any context */
-	bool dirty;  /* and before that, since the last trim; a task */
-	bool direct; /* the program itself has used NO_LOCKS; any context */
+	bool used;    /* allocated from or freed to, since pages_idle() looked; any context */
+	bool dirty;   /* and before that, since the last trim; a task */
+	bool direct;  /* the program itself has used NO_LOCKS; any context */
+	bool watched; /* somebody looks in from time to time; a task */
 } reserve __attribute__((aligned(CACHE_LINE)));
 
 struct returned {
@@ -66,8 +68,8 @@ struct returned {
 static struct returned *returned;
 
 static struct port_lock zone_lock;
-static bool fork_nested; /* written under zone_lock */
 struct pages_stats pages_stats;
+void (*pages_kick)(void);
 
 /* Pages that nobody has touched cost address space only: this much is always in the reserve. */
 static unsigned want_min(unsigned order)
@@ -157,6 +159,15 @@ static void *zone_alloc(unsigned order, bool may_map)
 	return p;
 }
 
+/* Every allocation reads this line; few write it. */
+static bool use(void)
+{
+	if (load_acquire(&reserve.used))
+		return false;
+	store(&reserve.used, true);
+	return true;
+}
+
 void *page_alloc(unsigned gfp, unsigned order)
 {
 	unsigned mode = gfp & ~(unsigned)ANYRCU_GFP_ZERO;
@@ -177,7 +188,7 @@ void *page_alloc(unsigned gfp, unsigned order)
 		origin = mode == ANYRCU_GFP_NO_LOCKS ? &pages_stats.failed_no_locks : &pages_stats.failed;
 		port_probe2(page_refused, mode, order);
 	} else {
-		store(&reserve.used, true);
+		use();
 	}
 	count_add(origin, 1);
 	if (p && (gfp & ANYRCU_GFP_ZERO))
@@ -185,11 +196,24 @@ void *page_alloc(unsigned gfp, unsigned order)
 	return p;
 }
 
+/* The program uses pages itself: whoever refills and trims may sleep without a time-out, and is to look. All but NO_LOCKS can wake. */
+static void attract(void)
+{
+	if (use())
+		full_fence(); /* pairs with that in pages_want_timer(): it sees "used", or we see that it does not watch */
+	if (!load(&reserve.watched) && pages_kick)
+		pages_kick();
+}
+
 void *anyrcu_page_alloc(unsigned gfp, unsigned order)
 {
-	if (gfp & ANYRCU_GFP_NO_LOCKS)
+	void *p = page_alloc(gfp, order);
+
+	if (!(gfp & ANYRCU_GFP_NO_LOCKS))
+		attract();
+	else if (!load(&reserve.direct))
 		store(&reserve.direct, true);
-	return page_alloc(gfp, order);
+	return p;
 }
 
 static void returned_push(void *page, unsigned order)
@@ -202,7 +226,7 @@ static void returned_push(void *page, unsigned order)
 		;
 }
 
-void anyrcu_page_free(void *page, unsigned order)
+void page_free(void *page, unsigned order)
 {
 	if (!page)
 		return;
@@ -210,6 +234,12 @@ void anyrcu_page_free(void *page, unsigned order)
 		port_bug("anyrcu_page_free(%p, %u): not a page of that order", page, (uint64_t)order);
 	if (!cpu_push(&cpus[port_cpu()], order, page) && !reserve_push(order, page))
 		returned_push(page, order);
+}
+
+void anyrcu_page_free(void *page, unsigned order)
+{
+	page_free(page, order);
+	attract();
 }
 
 bool pages_want_refill(void)
@@ -222,7 +252,13 @@ bool pages_want_refill(void)
 
 bool pages_want_timer(void)
 {
-	return load(&reserve.direct) || load(&reserve.used) || load(&reserve.dirty);
+	bool wants = load(&reserve.direct) || load(&reserve.used) || load(&reserve.dirty);
+
+	store(&reserve.watched, wants);
+	full_fence(); /* pairs with that in attract() */
+	if (!wants && load(&reserve.used))
+		store(&reserve.watched, wants = true);
+	return wants;
 }
 
 bool pages_idle(void)
@@ -280,6 +316,7 @@ void pages_refill(void)
  */
 void pages_trim(void)
 {
+	struct chunk *empty;
 	void *p;
 
 	port_lock(&zone_lock);
@@ -295,32 +332,19 @@ void pages_trim(void)
 		store(&reserve.missed[order], 0);
 	}
 	returned_home();
-	zone_trim();
+	empty = zone_trim();
 	for (unsigned order = 0; order < ORDERS; order++)
 		refill(order);
+	zone_unmap(empty); /* last: until the reserve is filled again NO_LOCKS allocations are refused */
 	port_unlock(&zone_lock);
 }
 
-/*
- * A handler may fork while the thread that it interrupted holds the lock: then no other thread is inside, and the interrupted
- * function goes on in both processes and unlocks in both.
- */
 void pages_fork_prepare(void)
 {
-	bool nested = port_lock_mine(&zone_lock);
-
-	if (!nested)
-		port_lock(&zone_lock);
-	fork_nested = nested;
+	port_lock(&zone_lock);
 }
 
-void pages_fork_parent(void)
+void pages_fork_done(void)
 {
-	if (!fork_nested)
-		port_unlock(&zone_lock);
-}
-
-void pages_fork_child(void)
-{
-	pages_fork_parent();
+	port_unlock(&zone_lock);
 }

@@ -13,8 +13,11 @@ struct pages_stats {
 };
 extern struct pages_stats pages_stats;
 
-/* As anyrcu_page_alloc(), for use by the library, which wakes the worker that refills itself. */
+/* As anyrcu_page_alloc() and anyrcu_page_free(), for use by the library, which wakes the worker that refills itself. */
 void *page_alloc(unsigned gfp, unsigned order);
+void page_free(void *page, unsigned order);
+/* Wakes whoever refills and trims. Set once, before there is a second thread. Any context. */
+extern void (*pages_kick)(void);
 
 /* Is the reserve below its watermark, or are there pages on their way back to the zone? Any context. */
 bool pages_want_refill(void);
@@ -23,8 +26,8 @@ void pages_refill(void);
 /* Give back to the system all that is not in use, but for an untouched reserve. Task. */
 void pages_trim(void);
 /*
- * Must somebody look in from time to time? Something has been allocated since the last trim; or the program itself has used
- * NO_LOCKS, which makes no system call and so wakes nobody: only a timer sees that the reserve runs low. Any context.
+ * Must somebody look in from time to time? Something has been used since the last trim; or the program itself has used NO_LOCKS, which makes
+ * no system call and so wakes nobody: only a timer sees that the reserve runs low. Whoever asks will do so. Task.
  */
 bool pages_want_timer(void);
 /* Has nothing been allocated since the last call, and something since the last trim? Task. */
@@ -32,7 +35,6 @@ bool pages_idle(void);
 
 /* Around fork(): no zone operation in progress in another thread. */
 void pages_fork_prepare(void);
-void pages_fork_parent(void);
-void pages_fork_child(void);
+void pages_fork_done(void); /* in parent and child */
 
 #endif

@@ -128,18 +128,30 @@ void zone_put(void *page, unsigned order)
 	block_free(c, i, order);
 }
 
-void zone_trim(void)
+struct chunk *zone_trim(void)
 {
-	struct chunk **link = &chunks;
+	struct chunk **link = &chunks, *out = NULL;
 
 	while (*link) {
 		struct chunk *c = *link;
 
 		if (c->pages_free == CHUNK_PAGES - 1) {
 			*link = c->next;
-			unmap(c, CHUNK_SIZE);
+			c->next = out;
+			out = c;
 		} else {
 			link = &c->next;
 		}
+	}
+	return out;
+}
+
+void zone_unmap(struct chunk *c)
+{
+	while (c) {
+		struct chunk *next = c->next;
+
+		unmap(c, CHUNK_SIZE);
+		c = next;
 	}
 }

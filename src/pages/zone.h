@@ -8,7 +8,8 @@
 /* 4096 << order bytes, or NULL. @may_map: may ask the system for more. */
 void *zone_take(unsigned order, bool may_map);
 void zone_put(void *page, unsigned order);
-/* Unmap the chunks of which nothing is in use. */
-void zone_trim(void);
+/* Take away the chunks of which nothing is in use; then unmap them, which takes long. */
+struct chunk *zone_trim(void);
+void zone_unmap(struct chunk *c);
 
 #endif

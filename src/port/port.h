@@ -43,11 +43,17 @@ void port_free(void *p);
 
 #define PORT_THREAD_LOCAL __thread __attribute__((tls_model("initial-exec")))
 
-/* A value that differs between any two live threads, never 0, and stays the same in the child of a fork(). Any context. */
+/*
+ * A value that differs between any two live threads, never 0, and stays the same in the child of a fork(). What a thread leaves behind
+ * must not be told by it, as the next one may get it. Any context.
+ */
 uintptr_t port_self(void);
 /* The thread's number in this process, never 0. A system call. Any context. */
 uint32_t port_tid(void);
-/* Has the thread ended? A recycled number counts as living. A system call. Any context. */
+/*
+ * Has the thread ended? A recycled number counts as living, and so does each in the child of a fork() that ran no handlers, as the one
+ * thread that is there still goes by its former number. System calls. Any context.
+ */
 bool port_tid_dead(uint32_t tid);
 /*
  * Have the calling thread run port_thread_exit_hook() when it ends, as long as that can be had: before initialisation and in a thread that
@@ -72,18 +78,17 @@ void port_follow_end(void);
 int port_cancel_off(void);
 void port_cancel_on(int former);
 
-/* A lock for tasks, which sleeps. It knows its owner, for fork() from a signal handler. All zero: unlocked. */
+/*
+ * A lock for tasks, which sleeps. Its holder takes no signals: so no handler finds it held by the thread that it interrupted, and one that
+ * calls fork() may take it as any task. Locks nest, the last taken is the first released. All zero: unlocked.
+ */
 struct port_lock {
 	uint32_t word;
-	uintptr_t owner;
+	uint64_t signals; /* which the holder had blocked before */
 };
 void port_lock(struct port_lock *lock);
 bool port_trylock(struct port_lock *lock);
 void port_unlock(struct port_lock *lock);
-static inline bool port_lock_mine(const struct port_lock *lock)
-{
-	return load(&lock->owner) == port_self();
-}
 
 /*
  * Sleep while *@word is @value, at most @ns nanoseconds (0: without bound). May return early. Task.
@@ -109,7 +114,7 @@ void port_fence_all(void);
  * A restartable append to a page of the current CPU.
  *
  * port_rseq_cpus: CPUs below it may use port_rseq_append(); 0 where restartable sequences do not work, which is always a
- * correct value. Constant after initialisation, 0 before.
+ * correct value. Constant after initialisation, 0 before: then nothing may be appended. Read it with acquire.
  * port_rseq_fence(): when it returns, every append that had begun before has either committed, visibly to the caller, or will
  * start over. Task.
  */

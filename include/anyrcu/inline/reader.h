@@ -5,8 +5,8 @@
  * Each thread has one record, and a record one word, ctr, which only its own thread writes (its signal handlers
  * included) and which the grace-period engine reads:
  *
- *     63                              20 19    18   17     16      15         0
- *    | sequence number at the begin     |UNREG | QS |FENCE|overflow|  nesting   |
+ *     63                              20 19    18   17    16     15         0
+ *    | sequence number at the begin     |UNREG | QS |FENCE|  0   |  nesting   |
  *
  * Zero: not reading. The engine's word anyrcu_gp.ctr carries the current sequence number and nesting 1, so the
  * outermost lock copies it as it is. As all of a reader's state is that one word, a signal handler that comes between any two
@@ -31,7 +31,6 @@
 ANYRCU_BEGIN_DECLS
 
 #define ANYRCU_READER_NEST UINT64_C(0xffff)
-#define ANYRCU_READER_OVERFLOW (UINT64_C(1) << 16)
 #define ANYRCU_READER_FENCE (UINT64_C(1) << 17)
 #define ANYRCU_READER_QS (UINT64_C(1) << 18)
 #define ANYRCU_READER_UNREG (UINT64_C(1) << 19)

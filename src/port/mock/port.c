@@ -97,7 +97,7 @@ void port_lock(struct port_lock *lock)
 {
 	if (lock->word)
 		port_bug("deadlock");
-	lock->word = lock->owner = 1;
+	lock->word = 1;
 }
 
 bool port_trylock(struct port_lock *lock)
@@ -110,7 +110,7 @@ bool port_trylock(struct port_lock *lock)
 
 void port_unlock(struct port_lock *lock)
 {
-	lock->word = lock->owner = 0;
+	lock->word = 0;
 }
 
 void port_wait(uint32_t *word, uint32_t value, uint64_t ns)

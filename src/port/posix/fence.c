@@ -13,8 +13,9 @@ uint32_t port_rseq_cpus;
 
 unsigned port_cpu(void)
 {
-	int cpu = sched_getcpu();
+	int saved = errno, cpu = sched_getcpu();
 
+	errno = saved;
 	return cpu < 0 ? 0 : (unsigned)cpu & (PORT_CPUS_MAX - 1);
 }
 
@@ -26,33 +27,22 @@ unsigned port_ncpus(void)
 }
 
 #if PORT_RSEQ
-/*
- * glibc 2.35 and later say where each thread's area is. Elsewhere the symbols are missing, and an area of our own that nobody
- * registers has a CPU number which always refuses.
- */
+/* glibc 2.35 and later say where each thread's area is. Elsewhere the symbols are missing. */
 extern const ptrdiff_t __rseq_offset __attribute__((weak));
 extern const unsigned int __rseq_size __attribute__((weak));
 
-struct rseq_area {
-	uint32_t cpu_id_start, cpu_id;
-	uint64_t rseq_cs;
-};
-static PORT_THREAD_LOCAL struct rseq_area none = { .cpu_id = UINT32_MAX };
 ptrdiff_t port_rseq_offset;
 
 static void rseq_init(bool allowed)
 {
-	char *thread_pointer;
 	long cpus = sysconf(_SC_NPROCESSORS_CONF);
 
-	__asm__("movq %%fs:0, %0" : "=r"(thread_pointer));
-	port_rseq_offset = (char *)&none - thread_pointer;
 	if (!allowed || !&__rseq_size || !&__rseq_offset || !__rseq_size)
 		return;
 	if (sys(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ, 0, 0) != 0)
 		return;
 	port_rseq_offset = __rseq_offset;
-	port_rseq_cpus = cpus > 0 && cpus < PORT_CPUS_MAX ? cpus : PORT_CPUS_MAX;
+	store_release(&port_rseq_cpus, cpus > 0 && cpus < PORT_CPUS_MAX ? cpus : PORT_CPUS_MAX);
 }
 #else
 static void rseq_init(bool allowed)
@@ -73,29 +63,28 @@ void port_init(bool membarrier, bool rseq)
 
 /*
  * The kernel gave us membarrier and now refuses it: the program has installed a filter since. Run on every CPU in turn instead: whoever ran
- * there has been preempted, which is a full fence for it and restarts its sequence. Where that is refused too there is only time: a
- * store is visible, and a short sequence over, long before the sleep is.
+ * there has been preempted, which is a full fence for it and restarts its sequence. Where a CPU is refused too, though another thread may be
+ * on it, there is only time: a store is visible, and a short sequence over, long before the sleep is.
  */
 static void visit_all_cpus(void)
 {
+	static bool said;
 	cpu_set_t mine, one;
-	bool visited = false;
+	long visited = 0;
 
 	if (sys(SYS_sched_getaffinity, 0, sizeof(mine), &mine) > 0) {
 		for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
 			CPU_ZERO(&one);
 			CPU_SET(cpu, &one);
-			visited |= sys(SYS_sched_setaffinity, 0, sizeof(one), &one) == 0;
+			visited += sys(SYS_sched_setaffinity, 0, sizeof(one), &one) == 0;
 		}
 		sys(SYS_sched_setaffinity, 0, sizeof(mine), &mine);
 	}
-	if (!visited) {
-		static bool said;
-
-		if (!xchg(&said, true))
-			port_report("membarrier and sched_setaffinity were taken away; waiting 20 ms in place of each fence");
-		port_sleep(20000000);
-	}
+	if (visited && visited >= sysconf(_SC_NPROCESSORS_ONLN))
+		return;
+	if (!xchg(&said, true))
+		port_report("membarrier and sched_setaffinity were taken away; waiting 20 ms in place of each fence");
+	port_sleep(20000000);
 }
 
 void port_fence_all(void)

@@ -210,17 +210,19 @@ static uint32_t look(uint32_t tid, void **frames)
 
 uint32_t port_stack_of(uint32_t tid, void **frames, uint32_t max, uint64_t ns)
 {
-	static struct port_lock one;
-	int saved = errno;
-	uint32_t n;
+	static uint32_t asking; /* the process in which a thread is here; so the child of a fork is free to */
+	uint32_t n, me = getpid();
+	int saved = errno, cancel;
 
-	if (!port_trylock(&one))
+	if (xchg(&asking, me) == me)
 		return 0;
+	cancel = port_cancel_off();
 	port_stack_prime();
 	n = ask(tid, frames, max, ns);
 	if (!n)
 		n = look(tid, frames);
-	port_unlock(&one);
+	port_cancel_on(cancel);
+	store_release(&asking, 0);
 	errno = saved;
 	return n;
 }

@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <port/port.h>
+#include <port/posix/init.h>
 #include <port/posix/sys.h>
 #include <pthread.h>
 #include <sched.h>
@@ -31,9 +32,16 @@ uint32_t port_tid(void)
 	return sys(SYS_gettid);
 }
 
+static pid_t process;
+
+void port_process(void)
+{
+	process = getpid();
+}
+
 bool port_tid_dead(uint32_t tid)
 {
-	return sys(SYS_tgkill, getpid(), tid, 0) == -ESRCH;
+	return process == getpid() && sys(SYS_tgkill, process, tid, 0) == -ESRCH;
 }
 
 /* ---- sleeping and locks ---- */
@@ -57,34 +65,70 @@ void port_sleep(uint64_t ns)
 	sys(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &t, NULL);
 }
 
+/*
+ * What a fault raises must reach the program's handler; all else waits while a lock is held, and in our own threads is left to the
+ * program's. The kernel's form of a set, as libc's functions do not block the signals that it uses itself.
+ */
+#define FAULT(sig) (UINT64_C(1) << ((sig)-1))
+#define NOT_FAULTS                                                                                                             \
+	~(FAULT(SIGSEGV) | FAULT(SIGBUS) | FAULT(SIGFPE) | FAULT(SIGILL) | FAULT(SIGTRAP) | FAULT(SIGABRT) | FAULT(SIGSYS))
+
+static PORT_THREAD_LOCAL bool ours; /* one of port_thread_start(): blocks all of these anyway */
+
+static uint64_t signals_block(void)
+{
+	uint64_t set = NOT_FAULTS, former = 0;
+
+	if (!ours)
+		sys(SYS_rt_sigprocmask, SIG_BLOCK, &set, &former, sizeof(set));
+	return former;
+}
+
+static void signals_restore(uint64_t former)
+{
+	if (!ours)
+		sys(SYS_rt_sigprocmask, SIG_SETMASK, &former, NULL, sizeof(former));
+}
+
 /* The word is 0 unlocked, 1 locked, 2 locked with sleepers (Drepper, "Futexes are tricky", mutex 2). */
-bool port_trylock(struct port_lock *lock)
+static bool try_lock(struct port_lock *lock)
 {
 	uint32_t unlocked = 0;
 
-	if (!__atomic_compare_exchange_n(&lock->word, &unlocked, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+	return __atomic_compare_exchange_n(&lock->word, &unlocked, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
+
+bool port_trylock(struct port_lock *lock)
+{
+	uint64_t signals = signals_block();
+
+	if (!try_lock(lock)) {
+		signals_restore(signals);
 		return false;
-	store(&lock->owner, port_self());
+	}
+	lock->signals = signals;
 	return true;
 }
 
 void port_lock(struct port_lock *lock)
 {
-	for (int spin = 0; spin < 100; spin++) {
-		if (port_trylock(lock))
-			return;
+	uint64_t signals = signals_block();
+	bool locked = false;
+
+	for (int spin = 0; spin < 100 && !(locked = try_lock(lock)); spin++)
 		port_relax();
-	}
-	while (__atomic_exchange_n(&lock->word, 2, __ATOMIC_ACQUIRE) != 0)
+	while (!locked && __atomic_exchange_n(&lock->word, 2, __ATOMIC_ACQUIRE) != 0)
 		port_wait(&lock->word, 2, 0);
-	store(&lock->owner, port_self());
+	lock->signals = signals;
 }
 
 void port_unlock(struct port_lock *lock)
 {
-	store(&lock->owner, 0);
+	uint64_t signals = lock->signals;
+
 	if (__atomic_exchange_n(&lock->word, 0, __ATOMIC_RELEASE) == 2)
 		port_wake(&lock->word);
+	signals_restore(signals);
 }
 
 /* ---- the ends of threads ---- */
@@ -128,6 +172,7 @@ static void *run(void *p)
 {
 	struct start *s = p, mine = *s;
 
+	ours = true;
 	pthread_setname_np(pthread_self(), "anyrcu");
 	store_release(&s->taken, 1);
 	port_wake(&s->taken);
@@ -163,18 +208,13 @@ void port_follow_end(void)
 
 static int create(pthread_attr_t *attr, struct start *s)
 {
-	/* What a fault in a callback raises must reach the program's handler; all else is for the program's own threads. */
-	static const int faults[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS };
-	sigset_t all, former;
+	uint64_t all = NOT_FAULTS, former = 0;
 	pthread_t thread;
 	int err;
 
-	sigfillset(&all);
-	for (unsigned i = 0; i < ARRAY_SIZE(faults); i++)
-		sigdelset(&all, faults[i]);
-	pthread_sigmask(SIG_SETMASK, &all, &former);
+	sys(SYS_rt_sigprocmask, SIG_SETMASK, &all, &former, sizeof(all));
 	err = pthread_create(&thread, attr, run, s);
-	pthread_sigmask(SIG_SETMASK, &former, NULL);
+	sys(SYS_rt_sigprocmask, SIG_SETMASK, &former, NULL, sizeof(former));
 	if (err == 0)
 		while (!load_acquire(&s->taken))
 			port_wait(&s->taken, 0, 0);
