@@ -40,6 +40,7 @@ struct recording {
 	int spool_error;
 	sigset_t mask; /* that the program has to get */
 	void (*on_child)(int);
+	void (*on_too_large)(int);
 };
 
 static uint64_t now(void)
@@ -126,6 +127,7 @@ static _Noreturn void run(struct recording *r, int report)
 	if (asprintf(&preload, "%s%s%s", r->preload, others && *others ? ":" : "", others ? others : "") >= 0 &&
 	    setenv("LD_PRELOAD", preload, 1) == 0 && setenv(POOL_ENV, pool, 1) == 0) {
 		signal(SIGCHLD, r->on_child);
+		signal(SIGXFSZ, r->on_too_large);
 		sigprocmask(SIG_SETMASK, &r->mask, NULL);
 		execvp(r->program[0], r->program);
 	}
@@ -153,7 +155,6 @@ static void start_program(struct recording *r, sigset_t *signals, pid_t *pid)
 		run(r, report[1]);
 	signal(SIGINT, SIG_IGN);
 	signal(SIGQUIT, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN);
 	close(report[1]);
 	if (read(report[0], &error, sizeof(error)) == sizeof(error)) {
 		fprintf(stderr, "anyrcu: %s: %s\n", r->program[0], strerror(error));
@@ -357,6 +358,7 @@ int cmd_record(int argc, char **argv)
 	argp_err_exit_status = EXIT_OURS;
 	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &r);
 	find_preload(&r);
+	r.on_too_large = signal(SIGXFSZ, SIG_IGN);
 	open_file(&r);
 	make_spool(&r);
 	make_pool(&r);
