@@ -24,7 +24,7 @@ static long count = 1000;
 static char *self;
 
 /* The compiler must not see through it. */
-static void *volatile keep;
+static __thread void *volatile keep;
 
 static void churn(size_t size, long n)
 {
