@@ -57,8 +57,8 @@ whole 1 1
 says unknown_frees 0
 
 # Far more events than there is room for at a time.
-record 0 "$program" threads 200000
-count 100003 800000 800000
+record 0 "$program" threads 150000
+count 100003 600000 600000
 whole 5 1
 record 0 "$program" hand-over 50000
 count 100003 200000 200000
@@ -174,7 +174,7 @@ TMPDIR=$dir/none refuse 125 'none/.*: No such file' -o "$trace" -- true
 (ulimit -f 2048 && refuse 125 'memory to share.*File too large' -o "$trace" -- true)
 # No room for more: what there was room for is a trace.
 got=0
-(ulimit -f 70000 && exec "$anyrcu" record -o "$trace" --json -- "$program" threads 500000) >"$dir/out" 2>"$dir/err" || got=$?
+(ulimit -f 70000 && exec "$anyrcu" record -o "$trace" --json -- "$program" threads 200000) >"$dir/out" 2>"$dir/err" || got=$?
 [ "$got" = 0 ] || fail "exit status $got when there is no room"
 grep -q 'ends early.*File too large' "$dir/err" || fail "it does not say that there was no room"
 says complete false
