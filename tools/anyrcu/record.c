@@ -25,6 +25,8 @@
 /* As env(1) and nohup(1) have it; the program may exit with whatever it likes. */
 enum { EXIT_OURS = 125, EXIT_CANNOT_RUN = 126, EXIT_NOT_FOUND = 127, EXIT_KILLED = 128 };
 
+enum { OPTION_JSON = 256 };
+
 #define CHUNK_BYTES sizeof(pool_chunk)
 
 struct recording {
@@ -268,6 +270,7 @@ static void write_trace(struct recording *r, struct merge *m)
 		die(r->path, strerror(error));
 }
 
+/* What the trace does not have as it was. */
 static void warn(const struct recording *r, const struct merge *m, bool ended)
 {
 	const char *name = r->program[0];
@@ -283,6 +286,12 @@ static void warn(const struct recording *r, const struct merge *m, bool ended)
 		fprintf(stderr, "anyrcu: %s was not recorded: it is statically linked or setuid, or of another architecture\n", name);
 	else if (m->writer->nevents == 0)
 		fprintf(stderr, "anyrcu: %s allocated nothing, or has an allocator of its own\n", name);
+	if (m->unknown_frees)
+		fprintf(stderr, "anyrcu: left out %llu frees of what was not seen allocated or is a forked child's parent's\n",
+			(unsigned long long)m->unknown_frees);
+	if (m->missed_frees)
+		fprintf(stderr, "anyrcu: put in %llu frees that were not seen, of addresses that were allocated again\n",
+			(unsigned long long)m->missed_frees);
 }
 
 static void summarise(const struct recording *r, const struct merge *m, bool complete)
@@ -292,11 +301,9 @@ static void summarise(const struct recording *r, const struct merge *m, bool com
 	json_t *json;
 
 	if (!r->json) {
-		fprintf(stderr, "anyrcu: %s: %llu events, %u allocations of %llu bytes in all and %llu frees, by %u threads in %u processes, "
-			"in a file of %llu bytes; %llu frees of what was not seen allocated left out, %llu unseen frees put in\n", r->path,
-			(unsigned long long)w->nevents, w->nobjects, (unsigned long long)m->allocated_bytes, (unsigned long long)frees,
-			w->nthreads, m->nprocesses, (unsigned long long)w->nbytes, (unsigned long long)m->unknown_frees,
-			(unsigned long long)m->missed_frees);
+		fprintf(stderr, "anyrcu: %s: %u allocations of %llu bytes in all and %llu frees, by %u threads in %u processes\n", r->path,
+			w->nobjects, (unsigned long long)m->allocated_bytes, (unsigned long long)frees, w->nthreads,
+			m->nprocesses);
 		return;
 	}
 	json = json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
@@ -318,7 +325,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case 'o':
 		r->path = arg;
 		return 0;
-	case 'j':
+	case OPTION_JSON:
 		r->json = true;
 		return 0;
 	case ARGP_KEY_ARG:
@@ -339,8 +346,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 int cmd_record(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
-		{ "output", 'o', "FILE", 0, "Write the trace to FILE", 0 },
-		{ "json", 'j', NULL, 0, "Print the summary as a line of JSON", 0 },
+		{ NULL, 'o', "FILE", 0, "Write the trace to FILE", 0 },
+		{ "json", OPTION_JSON, NULL, 0, "Print the summary as a line of JSON", 0 },
 		{ 0 },
 	};
 	static const struct argp argp = {
