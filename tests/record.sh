@@ -60,8 +60,16 @@ says unknown_frees 0
 record 0 "$program" threads 150000
 count 100003 600000 600000
 whole 5 1
-# They wait for the recorder when it does not run, and lose nothing.
-record 0 sh -c "kill -STOP \$PPID; (sleep 1; kill -CONT \$PPID) & exec '$program' threads 150000"
+# They wait for the recorder when it does not run, and lose nothing. Who lets it go on must not be recorded itself.
+(
+	while [ ! -s "$dir/stopped" ]; do
+		sleep 0.01
+	done
+	sleep 1
+	kill -CONT "$(cat "$dir/stopped")"
+) &
+record 0 sh -c "kill -STOP \$PPID; echo \$PPID >'$dir/stopped'; exec '$program' threads 150000"
+wait
 count 100003 600000 600000
 says complete true
 record 0 "$program" hand-over 50000
@@ -125,7 +133,8 @@ record 143 sh -c 'kill -TERM $$'
 
 # A signal for the program may be sent to who started it.
 rm -f "$trace"
-"$anyrcu" record -o "$trace" sh -c 'trap "exit 5" TERM; echo ready; while :; do sleep 0.01; done' >"$dir/out" 2>"$dir/err" &
+"$anyrcu" record -o "$trace" sh -c 'trap "exit 5" TERM; echo ready; while :; do sleep 0.01; done' \
+	>"$dir/out" 2>"$dir/err" &
 pid=$!
 while [ ! -s "$dir/out" ]; do
 	sleep 0.01
@@ -178,7 +187,8 @@ TMPDIR=$dir/none refuse 125 'none/.*: No such file' -o "$trace" -- true
 (ulimit -f 2048 && refuse 125 'memory to share.*File too large' -o "$trace" -- true)
 # No room for more: what there was room for is a trace.
 got=0
-(ulimit -f 70000 && exec "$anyrcu" record -o "$trace" --json -- "$program" threads 200000) >"$dir/out" 2>"$dir/err" || got=$?
+(ulimit -f 70000 && exec "$anyrcu" record -o "$trace" --json -- "$program" threads 200000) \
+	>"$dir/out" 2>"$dir/err" || got=$?
 [ "$got" = 0 ] || fail "exit status $got when there is no room"
 grep -q 'ends early.*File too large' "$dir/err" || fail "it does not say that there was no room"
 says complete false

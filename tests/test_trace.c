@@ -199,8 +199,8 @@ static void longer(void **state)
 }
 
 /* A file with these events and counts and the right checksum: only what it says is wrong. */
-static size_t forge(unsigned char *out, const void *events, size_t size, uint64_t nevents, uint32_t nobjects, uint32_t nthreads,
-		    uint32_t nprocesses)
+static size_t forge(unsigned char *out, const void *events, size_t size, uint64_t nevents, uint32_t nobjects,
+		    uint32_t nthreads, uint32_t nprocesses)
 {
 	static const unsigned char head[] = "anyrcu-trace\1\0\0";
 	const uint64_t counts[] = { nevents, nobjects | (uint64_t)nthreads << 32, nprocesses };
@@ -264,8 +264,8 @@ static void inconsistent(void **state)
 	trace_free(parse(&f));
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		size = forge(data, cases[i].events, cases[i].size, cases[i].nevents, cases[i].nobjects, cases[i].nthreads,
-			     cases[i].nprocesses);
+		size = forge(data, cases[i].events, cases[i].size, cases[i].nevents, cases[i].nobjects,
+			     cases[i].nthreads, cases[i].nprocesses);
 		assert_refused(data, size, "is corrupt");
 	}
 }
@@ -403,7 +403,8 @@ struct hand {
 	uint64_t end;
 };
 
-static void event(struct hand *h, int chunk, uint64_t stamp, uint32_t process, uint32_t thread, uint64_t address, uint64_t size)
+static void event(struct hand *h, int chunk, uint64_t stamp, uint32_t process, uint32_t thread, uint64_t address,
+		  uint64_t size)
 {
 	struct pool_event *e = chunk < 2 ? h->chunks[chunk] : h->pool->chunk[chunk];
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * What record.sh records: programs that allocate an exact number of objects of a size that nothing else allocates, in awkward ways.
+ * What record.sh records: programs that allocate an exact number of objects of a size that nothing else allocates, in
+ * awkward ways.
  * usage: program WAY [COUNT]
  */
 #define _GNU_SOURCE

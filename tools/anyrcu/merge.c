@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * Events in the order of their stamps, and in each chunk in the order of their places (pool.h says why that is an order that happened);
- * addresses become objects.
+ * Events in the order of their stamps, and in each chunk in the order of their places (pool.h says why that is an
+ * order that happened); addresses become objects.
  */
 #include <stdlib.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * anyrcu record: run a program with the recorder preloaded, keep what it writes into the shared pool, and at its end make one trace of
- * it. preload/pool.h says how events get into the pool.
+ * anyrcu record: run a program with the recorder preloaded, keep what it writes into the shared pool, and at its end
+ * make one trace of it. preload/pool.h says how events get into the pool.
  */
 #define _GNU_SOURCE
 #include <argp.h>
@@ -138,8 +138,8 @@ static _Noreturn void run(struct recording *r, int report)
 }
 
 /*
- * Signals are waited for rather than handled. Those from the terminal reach the program too, and it decides what comes of them; those that
- * somebody sent to this process were meant for it.
+ * Signals are waited for rather than handled. Those from the terminal reach the program too, and it decides what
+ * comes of them; those that somebody sent to this process were meant for it.
  */
 static void start_program(struct recording *r, sigset_t *signals, pid_t *pid)
 {
@@ -283,14 +283,15 @@ static void warn(const struct recording *r, const struct merge *m, bool ended)
 	else if (ended)
 		fprintf(stderr, "anyrcu: the trace ends early, as %s ran on while this process was stopped\n", name);
 	if (atomic_load(&r->pool->processes) == 0)
-		fprintf(stderr, "anyrcu: %s was not recorded: it is statically linked or setuid, or of another architecture\n", name);
+		fprintf(stderr, "anyrcu: %s was not recorded: it is statically linked or setuid, or not for this machine\n",
+			name);
 	else if (m->writer->nevents == 0)
 		fprintf(stderr, "anyrcu: %s allocated nothing, or has an allocator of its own\n", name);
 	if (m->unknown_frees)
-		fprintf(stderr, "anyrcu: left out %llu frees of what was not seen allocated or is a forked child's parent's\n",
+		fprintf(stderr, "anyrcu: left out %llu frees of what was not seen allocated or was inherited by fork\n",
 			(unsigned long long)m->unknown_frees);
 	if (m->missed_frees)
-		fprintf(stderr, "anyrcu: put in %llu frees that were not seen, of addresses that were allocated again\n",
+		fprintf(stderr, "anyrcu: put in %llu frees that were not seen, where addresses were allocated again\n",
 			(unsigned long long)m->missed_frees);
 }
 
@@ -301,14 +302,14 @@ static void summarise(const struct recording *r, const struct merge *m, bool com
 	json_t *json;
 
 	if (!r->json) {
-		fprintf(stderr, "anyrcu: %s: %u allocations of %llu bytes in all and %llu frees, by %u threads in %u processes\n", r->path,
-			w->nobjects, (unsigned long long)m->allocated_bytes, (unsigned long long)frees, w->nthreads,
+		fprintf(stderr, "anyrcu: %s: %u allocations, %llu bytes in all, and %llu frees by %u threads in %u processes\n",
+			r->path, w->nobjects, (unsigned long long)m->allocated_bytes, (unsigned long long)frees, w->nthreads,
 			m->nprocesses);
 		return;
 	}
 	json = json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
-		"file", r->path, "complete", complete, "events", (json_int_t)w->nevents, "allocations", (json_int_t)w->nobjects,
-		"frees", (json_int_t)frees, "threads", (json_int_t)w->nthreads, "processes", (json_int_t)m->nprocesses,
+		"file", r->path, "complete", complete, "events", (json_int_t)w->nevents,
+		"allocations", (json_int_t)w->nobjects, "frees", (json_int_t)frees, "threads", (json_int_t)w->nthreads, "processes", (json_int_t)m->nprocesses,
 		"bytes", (json_int_t)m->allocated_bytes, "file_bytes", (json_int_t)w->nbytes,
 		"unknown_frees", (json_int_t)m->unknown_frees, "missed_frees", (json_int_t)m->missed_frees);
 	if (!json || json_dumpf(json, stderr, 0) != 0)

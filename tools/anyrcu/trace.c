@@ -179,7 +179,10 @@ static bool get_events(struct parser *p)
 	return p->nevents == t->nevents && p->nobjects == t->nobjects && p->nthreads == t->nthreads;
 }
 
-/* What the file says of itself. An event has a byte at least, so nothing can make this ask for more than its size accounts for. */
+/*
+ * What the file says of itself. An event has a byte at least, so nothing can make this ask for more than its size
+ * accounts for.
+ */
 static bool get_counts(struct trace *t, const struct tail *tail, size_t size)
 {
 	uint64_t nevents = le64toh(tail->nevents);
@@ -236,8 +239,8 @@ struct trace *trace_parse(const void *data, size_t size, char **error)
 }
 
 /*
- * All of a file, or NULL and the errno. Read rather than mapped, as it may be a pipe, or be cut short by somebody meanwhile. What does not
- * begin as a trace is not read further: it may have no end.
+ * All of a file, or NULL and the errno. Read rather than mapped, as it may be a pipe, or be cut short by somebody
+ * meanwhile. What does not begin as a trace is not read further: it may have no end.
  */
 static char *read_all(int fd, size_t *size)
 {

@@ -3,12 +3,12 @@
  * A trace of allocations: what "anyrcu record" writes and "anyrcu replay" reads.
  *
  * In memory it is one sequence of events in an order that could have happened: an object's free comes after its
- * allocation. Threads of all recorded processes are numbered from 0, and so are objects: each is allocated once, and freed
- * at most once. A realloc() is an allocation and a free.
+ * allocation. Threads of all recorded processes are numbered from 0, and so are objects: each is allocated once, and
+ * freed at most once. A realloc() is an allocation and a free.
  *
- * Objects and threads are numbered in the order in which they appear. An object that a process leaves behind when it ends is not
- * freed. One that a forked child inherits is its parent's alone, and what the child does to its copy is not in the trace: an
- * allocation that the child never made would be, for each object of each parent of each fork.
+ * Objects and threads are numbered in the order in which they appear. An object that a process leaves behind when it
+ * ends is not freed. One that a forked child inherits is its parent's alone, and the child's free of its copy is left
+ * out: otherwise each fork would have to be an allocation, which nobody made, of each object that was live.
  *
  * As a file, a trace is
  *
@@ -20,8 +20,8 @@
  *	the number of events (8 bytes), objects, threads and processes
  *	the CRC-32 of all before it
  *
- * Numbers have 4 bytes, least first, where it does not say otherwise; a varint has 7 bits a byte, least first, and the upper bit set
- * in all but the last.
+ * Numbers have 4 bytes, least first, where it does not say otherwise; a varint has 7 bits a byte, least first, and
+ * the upper bit set in all but the last.
  */
 #ifndef ANYRCU_TOOL_TRACE_H
 #define ANYRCU_TOOL_TRACE_H
@@ -48,8 +48,8 @@ struct trace {
 };
 
 /*
- * Read a trace. NULL when it cannot be read, is truncated, corrupt or of another version; then *error says so in one line for the
- * user, in a string to free(). Never trusts a number in the file.
+ * Read a trace. NULL when it cannot be read, is truncated, corrupt or of another version; then *error says so in one
+ * line for the user, in a string to free(). Never trusts a number in the file.
  */
 struct trace *trace_read(const char *path, char **error);
 /* The same from memory; what is in *error does not name the file. */

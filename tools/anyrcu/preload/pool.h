@@ -2,19 +2,20 @@
 /*
  * The memory that "anyrcu record" shares with all processes that it records.
  *
- * Each CPU has an open chunk of events. To record one, a process reserves a place in the chunk of its CPU by an atomic add, and
- * fills it; the stamp goes in last, so that an event with a stamp is whole. Whoever finds the chunk full opens another. The
- * recorder, which runs beside the program, empties full chunks and hands them out again.
+ * Each CPU has an open chunk of events. To record one, a process reserves a place in the chunk of its CPU by an
+ * atomic add, and fills it; the stamp goes in last, so that an event with a stamp is whole. Whoever finds the chunk
+ * full opens another. The recorder, which runs beside the program, empties full chunks and hands them out again.
  *
  * Why it is right:
- * - Nothing belongs to a thread or a process, so there is nothing to give back when one exits, execs or is killed. One that dies
- *   between reserving and filling leaves a place without a stamp; its chunk is not handed out again, for one that is merely
- *   stopped may fill it yet.
- * - The order of events can be had from the stamps. A free is stamped and recorded before the memory is really freed, an allocation
- *   after it was really made; so the free of an address comes before its next allocation, whichever CPUs and threads they happen
- *   on. That holds for the stamp, and for any moment between it and the event's being reserved: within a chunk, the place
- *   decides, and a stamp older than one before it counts as that.
- * - Nobody waits for another process or thread, only for the recorder, when it does not keep up; and not for one that is dead.
+ * - Nothing belongs to a thread or a process, so there is nothing to give back when one exits, execs or is killed.
+ *   One that dies between reserving and filling leaves a place without a stamp; its chunk is not handed out again,
+ *   for one that is merely stopped may fill it yet.
+ * - The order of events can be had from the stamps. A free is stamped and recorded before the memory is really freed,
+ *   an allocation after it was really made; so the free of an address comes before its next allocation, whichever
+ *   CPUs and threads they happen on. That holds for the stamp, and for any moment between it and the event's being
+ *   reserved: within a chunk, the place decides, and a stamp older than one before it counts as that.
+ * - Nobody waits for another process or thread, only for the recorder, when it does not keep up; and not for one that
+ *   is dead.
  */
 #ifndef ANYRCU_TOOL_POOL_H
 #define ANYRCU_TOOL_POOL_H

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * What "anyrcu record" loads into the programs that it records: malloc() and its kin, which pass on to the allocator that the
- * program has, and write down in the shared pool what they did. See pool.h for how.
+ * What "anyrcu record" loads into the programs that it records: malloc() and its kin, which pass on to the allocator
+ * that the program has, and write down in the shared pool what they did. See pool.h for how.
  *
- * It allocates nothing, keeps no file open, makes no system call but at its start and when the recorder does not keep up, and
- * leaves errno alone. It may be interrupted by a signal anywhere, and the handler may allocate.
+ * It allocates nothing, keeps no file open, makes no system call but at its start and when the recorder does not keep
+ * up, and leaves errno alone. It may be interrupted by a signal anywhere, and the handler may allocate.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -49,7 +49,10 @@ static struct {
 	_Atomic uint32_t process;
 } *self;
 
-/* The default TLS model would allocate on first access. The process tells a forked child that the thread is the parent's. */
+/*
+ * The default TLS model would allocate on first access. The process tells a forked child that the thread is the
+ * parent's.
+ */
 static __thread __attribute__((tls_model("initial-exec"))) struct {
 	uint32_t process;
 	uint32_t thread;
@@ -97,7 +100,10 @@ static void attach(void)
 	atomic_store(&self->process, atomic_fetch_add(&pool->processes, 1) + 1);
 }
 
-/* Runs at the first call, which may come before any constructor; then there may be no environment yet, and it has to run again. */
+/*
+ * Runs at the first call, which may come before any constructor; then there may be no environment yet, and it has to
+ * run again.
+ */
 static __attribute__((constructor)) void start(void)
 {
 	static bool attached;
@@ -206,8 +212,8 @@ static int take_chunk(void)
 }
 
 /*
- * Replace a full chunk and reserve a place in the new one, or in the one that another put there meanwhile. When this is interrupted by
- * a signal whose handler does the same, or killed half-way, nobody waits for it.
+ * Replace a full chunk and reserve a place in the new one, or in the one that another put there meanwhile. When this
+ * is interrupted by a signal whose handler does the same, or killed half-way, nobody waits for it.
  */
 static __attribute__((noinline)) struct pool_event *reserve_slow(_Atomic uint64_t *open)
 {
@@ -245,7 +251,10 @@ static inline struct reserved reserve(void)
 	_Atomic uint64_t *open;
 	uint64_t old;
 
-	/* Who outlives the recording adds no more, so that places in a full chunk cannot overflow their half of the word. */
+	/*
+	 * Who outlives the recording adds no more, so that places in a full chunk cannot overflow their half of the
+	 * word.
+	 */
 	if (unlikely(!pool || atomic_load_explicit(&pool->end, memory_order_relaxed)))
 		return r;
 	if (unlikely(me.process == 0 || me.process != atomic_load_explicit(&self->process, memory_order_relaxed)))
