@@ -123,7 +123,7 @@ record 7 sh -c 'cat; echo out; echo err >&2; exit 7' </dev/null
 grep -qx err "$dir/err" || fail "standard error is changed"
 echo in | "$anyrcu" record -o "$trace" cat >"$dir/out" 2>"$dir/err" || fail "cat"
 [ "$(cat "$dir/out")" = in ] || fail "the input is changed"
-grep -q '^anyrcu: .* allocations of .* processes$' "$dir/err" || fail "there is no summary"
+grep -q '^anyrcu: .* allocations, .* processes$' "$dir/err" || fail "there is no summary"
 printf 'int answer(void) { return 42; }\n' >"$dir/one.c"
 record 0 gcc -O2 -c "$dir/one.c" -o "$dir/one.o"
 [ -s "$dir/one.o" ] || fail "gcc compiled nothing"

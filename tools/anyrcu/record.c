@@ -283,7 +283,7 @@ static void warn(const struct recording *r, const struct merge *m, bool ended)
 	else if (ended)
 		fprintf(stderr, "anyrcu: the trace ends early, as %s ran on while this process was stopped\n", name);
 	if (atomic_load(&r->pool->processes) == 0)
-		fprintf(stderr, "anyrcu: %s was not recorded: it is statically linked or setuid, or not for this machine\n",
+		fprintf(stderr, "anyrcu: %s was not recorded: it is static or setuid, or not for this machine\n",
 			name);
 	else if (m->writer->nevents == 0)
 		fprintf(stderr, "anyrcu: %s allocated nothing, or has an allocator of its own\n", name);
@@ -302,14 +302,15 @@ static void summarise(const struct recording *r, const struct merge *m, bool com
 	json_t *json;
 
 	if (!r->json) {
-		fprintf(stderr, "anyrcu: %s: %u allocations, %llu bytes in all, and %llu frees by %u threads in %u processes\n",
-			r->path, w->nobjects, (unsigned long long)m->allocated_bytes, (unsigned long long)frees, w->nthreads,
+		fprintf(stderr, "anyrcu: %s: %u allocations, %llu bytes in all, %llu frees, %u threads, %u processes\n", r->path,
+			w->nobjects, (unsigned long long)m->allocated_bytes, (unsigned long long)frees, w->nthreads,
 			m->nprocesses);
 		return;
 	}
 	json = json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
 		"file", r->path, "complete", complete, "events", (json_int_t)w->nevents,
-		"allocations", (json_int_t)w->nobjects, "frees", (json_int_t)frees, "threads", (json_int_t)w->nthreads, "processes", (json_int_t)m->nprocesses,
+		"allocations", (json_int_t)w->nobjects, "frees", (json_int_t)frees,
+		"threads", (json_int_t)w->nthreads, "processes", (json_int_t)m->nprocesses,
 		"bytes", (json_int_t)m->allocated_bytes, "file_bytes", (json_int_t)w->nbytes,
 		"unknown_frees", (json_int_t)m->unknown_frees, "missed_frees", (json_int_t)m->missed_frees);
 	if (!json || json_dumpf(json, stderr, 0) != 0)
