@@ -302,13 +302,13 @@ static void summarise(const struct recording *r, const struct merge *m, bool com
 	json_t *json;
 
 	if (!r->json) {
-		fprintf(stderr, "anyrcu: %s: %u allocations, %llu bytes in all, %llu frees, %u threads, %u processes\n", r->path,
-			w->nobjects, (unsigned long long)m->allocated_bytes, (unsigned long long)frees, w->nthreads,
-			m->nprocesses);
+		fprintf(stderr, "anyrcu: %s, %llu bytes: %u allocations, %llu bytes in all, "
+			"%llu frees, %u threads, %u processes\n", r->path, (unsigned long long)w->nbytes, w->nobjects,
+			(unsigned long long)m->allocated_bytes, (unsigned long long)frees, w->nthreads, m->nprocesses);
 		return;
 	}
-	json = json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
-		"file", r->path, "complete", complete, "events", (json_int_t)w->nevents,
+	json = json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+		"complete", complete, "events", (json_int_t)w->nevents,
 		"allocations", (json_int_t)w->nobjects, "frees", (json_int_t)frees,
 		"threads", (json_int_t)w->nthreads, "processes", (json_int_t)m->nprocesses,
 		"bytes", (json_int_t)m->allocated_bytes, "file_bytes", (json_int_t)w->nbytes,
