@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * The loops that are measured. A scheme's file instantiates them with its operations, which the compiler inlines: all the
+ * difference between two schemes is then that of the operations.
+ */
+#ifndef ANYRCU_TOOL_LOOPS_H
+#define ANYRCU_TOOL_LOOPS_H
+
+#include <sched.h>
+#include <stdlib.h>
+
+#include "scheme.h"
+
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+ALWAYS_INLINE void *object_new(size_t size)
+{
+	uint64_t *p = malloc(size);
+
+	if (__builtin_expect(!p, 0))
+		measure_fail("out of memory: malloc(%zu)", size);
+	*(volatile uint64_t *)p = size;
+	return p;
+}
+
+ALWAYS_INLINE void defer_one(struct worker *w, void *object, void (*defer)(void *), bool timed)
+{
+	__atomic_store_n(&w->slot->deferred, w->slot->deferred + 1, __ATOMIC_RELAXED);
+	if (timed) {
+		uint64_t begin = now_ns(CLOCK_MONOTONIC);
+
+		defer(object);
+		histogram_add(w->timed, now_ns(CLOCK_MONOTONIC) - begin);
+	} else {
+		defer(object);
+	}
+}
+
+ALWAYS_INLINE void defer_loop(struct worker *w, void (*defer)(void *), bool timed)
+{
+	for (uint64_t i = 0; i < w->objects && !__atomic_load_n(&run->stop, __ATOMIC_RELAXED); i++)
+		defer_one(w, object_new(w->size), defer, timed);
+}
+
+/* A free waits for the object when another thread is to allocate it. It comes first in the trace, so nobody waits for ever. */
+ALWAYS_INLINE void replay_loop(struct worker *w, void (*defer)(void *), bool timed)
+{
+	for (size_t i = 0; i < w->nevents; i++) {
+		const struct trace_event *e = &w->events[i];
+		void **at = &w->object[e->object], *object;
+
+		if (!e->is_free) {
+			__atomic_store_n(at, object_new(e->size), __ATOMIC_RELEASE);
+			continue;
+		}
+		while (!(object = __atomic_load_n(at, __ATOMIC_ACQUIRE)))
+			sched_yield();
+		*at = NULL;
+		defer_one(w, object, defer, timed);
+	}
+}
+
+/* DEFER_LOOPS(x) makes x_defer_loop() and x_replay_loop() of x(). */
+#define DEFER_LOOPS(op)                                                                                                \
+	static void op##_defer_loop(struct worker *w)                                                                  \
+	{                                                                                                              \
+		if (w->timed)                                                                                          \
+			defer_loop(w, op, true);                                                                       \
+		else                                                                                                   \
+			defer_loop(w, op, false);                                                                      \
+	}                                                                                                              \
+	static void op##_replay_loop(struct worker *w)                                                                 \
+	{                                                                                                              \
+		if (w->timed)                                                                                          \
+			replay_loop(w, op, true);                                                                      \
+		else                                                                                                   \
+			replay_loop(w, op, false);                                                                     \
+	}
+
+#define READS_IN_A_ROW 64
+
+/* Short sections one after the other; with a share below 100, in the first part of each millisecond only. */
+ALWAYS_INLINE void read_loop(struct reader *r, void (*lock)(void), void (*unlock)(void), void (*quiescent)(void))
+{
+	while (!__atomic_load_n(r->stop, __ATOMIC_RELAXED)) {
+		uint64_t begin = now_ns(CLOCK_MONOTONIC), ns;
+
+		do {
+			for (int i = 0; i < READS_IN_A_ROW; i++) {
+				lock();
+				(void)*(volatile uint64_t *)__atomic_load_n(r->published, __ATOMIC_ACQUIRE);
+				unlock();
+			}
+			quiescent();
+			ns = now_ns(CLOCK_MONOTONIC) - begin;
+		} while (ns < r->share * UINT64_C(10000));
+		if (r->share < 100)
+			nanosleep(&(struct timespec){ .tv_nsec = 1000000 - r->share * 10000 }, NULL);
+	}
+}
+
+ALWAYS_INLINE void pairs(uint64_t n, void (*lock)(void), void (*unlock)(void), void (*quiescent)(void))
+{
+	for (uint64_t i = 0; i < n; i += READS_IN_A_ROW) {
+		for (int j = 0; j < READS_IN_A_ROW; j++) {
+			lock();
+			__asm__ volatile("" ::: "memory");
+			unlock();
+		}
+		quiescent();
+	}
+}
+
+ALWAYS_INLINE void nothing(void)
+{
+}
+
+/* READ_LOOPS(x, lock, unlock, quiescent) makes x_read_loop(), x_pairs(), x_lock() and x_unlock(). */
+#define READ_LOOPS(x, lock_op, unlock_op, quiescent_op)                                                                \
+	static void x##_read_loop(struct reader *r)                                                                    \
+	{                                                                                                              \
+		read_loop(r, lock_op, unlock_op, quiescent_op);                                                        \
+	}                                                                                                              \
+	static void x##_pairs(uint64_t n)                                                                              \
+	{                                                                                                              \
+		pairs(n, lock_op, unlock_op, quiescent_op);                                                            \
+	}                                                                                                              \
+	static void x##_lock(void)                                                                                     \
+	{                                                                                                              \
+		lock_op();                                                                                             \
+	}                                                                                                              \
+	static void x##_unlock(void)                                                                                   \
+	{                                                                                                              \
+		unlock_op();                                                                                           \
+	}
+
+#endif

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* Rounds of measurements, and what they found: as tables, and as JSON. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+#ifdef __GLIBC__
+#include <gnu/libc-version.h>
+#endif
+
+#include "measure.h"
+#include "tool.h"
+
+#define REFERENCE "anyrcu-free"
+#define NAME_MAX_LEN 64
+
+static struct {
+	json_t *json, *benches;
+	unsigned failed, tables;
+} report;
+
+struct spread {
+	double median, min, max;
+};
+
+static void *check(void *p)
+{
+	if (!p) {
+		fprintf(stderr, "anyrcu: out of memory\n");
+		exit(1);
+	}
+	return p;
+}
+
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Of one column of one row, over the rounds that did not fail. @values lie @stride apart. */
+static struct spread spread(const double *values, unsigned rounds, size_t stride)
+{
+	double v[101];
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < rounds; i++)
+		if (!isnan(values[i * stride]))
+			v[n++] = values[i * stride];
+	if (!n)
+		return (struct spread){ NAN, NAN, NAN };
+	qsort(v, n, sizeof(*v), compare);
+	return (struct spread){ n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2, v[0], v[n - 1] };
+}
+
+/* ---- tables ---- */
+
+/* With three digits that count, and the unit's prefix. */
+static void print_value(FILE *f, enum unit unit, double v)
+{
+	static const char *const names[][4] = {
+		[NANOSECONDS] = { " ns", " us", " ms", " s" },
+		[COUNT] = { "", "k", "M", "G" },
+		[BYTES] = { " B", " KiB", " MiB", " GiB" },
+		[SECONDS] = { " s", "", "", "" },
+	};
+	unsigned step = unit == BYTES ? 1024 : 1000, prefix = 0;
+
+	if (isnan(v)) {
+		fprintf(f, "-");
+		return;
+	}
+	while (unit != SECONDS && prefix < 3 && fabs(v) >= step - 0.5) {
+		v /= step;
+		prefix++;
+	}
+	fprintf(f, "%.*f%s", (unit == COUNT || unit == BYTES) && prefix == 0 ? 0 : fabs(v) < 10 ? 2 : fabs(v) < 100 ? 1 : 0, v,
+		names[unit][prefix]);
+}
+
+static char *cell(const struct column *c, struct spread s, double reference, unsigned rounds)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *f = check(open_memstream(&text, &size));
+
+	print_value(f, c->unit, s.median);
+	if (c->spread && rounds > 1 && !isnan(s.median)) {
+		fprintf(f, " (");
+		print_value(f, c->unit, s.min);
+		fprintf(f, "..");
+		print_value(f, c->unit, s.max);
+		fprintf(f, ")");
+	}
+	if (c->ratio && !isnan(s.median) && reference > 0)
+		fprintf(f, " %.2fx", s.median / reference);
+	fclose(f);
+	return check(text);
+}
+
+static void print_table(const struct bench *b, size_t nrows, char (*names)[NAME_MAX_LEN], const struct spread *s,
+			size_t reference, unsigned rounds)
+{
+	char **cells = check(calloc(nrows * b->ncolumns, sizeof(*cells)));
+	int name_width = 0, *width = check(calloc(b->ncolumns, sizeof(*width)));
+
+	for (size_t c = 0; c < b->ncolumns; c++)
+		width[c] = strlen(b->columns[c].title);
+	for (size_t r = 0; r < nrows; r++) {
+		name_width = (int)strlen(names[r]) > name_width ? (int)strlen(names[r]) : name_width;
+		for (size_t c = 0; c < b->ncolumns; c++) {
+			size_t at = r * b->ncolumns + c;
+
+			cells[at] = cell(&b->columns[c], s[at], s[reference * b->ncolumns + c].median, rounds);
+			width[c] = (int)strlen(cells[at]) > width[c] ? (int)strlen(cells[at]) : width[c];
+		}
+	}
+	printf("%s%s: %s\n\n%-*s", report.tables++ ? "\n" : "", b->name, b->title, name_width, "");
+	for (size_t c = 0; c < b->ncolumns; c++)
+		printf("  %*s", width[c], b->columns[c].title);
+	printf("\n");
+	for (size_t r = 0; r < nrows; r++) {
+		printf("%-*s", name_width, names[r]);
+		for (size_t c = 0; c < b->ncolumns; c++) {
+			printf("  %*s", width[c], cells[r * b->ncolumns + c]);
+			free(cells[r * b->ncolumns + c]);
+		}
+		printf("\n");
+	}
+	printf("\n%s\n", b->notes);
+	fflush(stdout);
+	free(cells);
+	free(width);
+}
+
+/* ---- JSON ---- */
+
+static json_t *number(double v)
+{
+	return isnan(v) ? json_null() : json_real(v);
+}
+
+static json_t *row_json(const struct bench *b, const char *name, const struct spread *s, const double *values, unsigned rounds,
+			size_t stride)
+{
+	json_t *row = check(json_pack("{s:s}", "name", name));
+
+	for (size_t c = 0; c < b->ncolumns; c++) {
+		json_t *all = check(json_array());
+
+		for (unsigned i = 0; i < rounds; i++)
+			json_array_append_new(all, number(values[i * stride + c]));
+		json_object_set_new(row, b->columns[c].key,
+				    check(json_pack("{s:o, s:o, s:o, s:o}", "median", number(s[c].median), "min",
+						    number(s[c].min), "max", number(s[c].max), "rounds", all)));
+	}
+	return row;
+}
+
+static void add_json(const struct bench *b, size_t nrows, char (*names)[NAME_MAX_LEN], const struct spread *s,
+		     const double *values, unsigned rounds)
+{
+	json_t *rows = check(json_array());
+
+	for (size_t r = 0; r < nrows; r++)
+		json_array_append_new(rows, row_json(b, names[r], s + r * b->ncolumns, values + r * b->ncolumns, rounds,
+						     nrows * b->ncolumns));
+	json_array_append_new(report.benches, check(json_pack("{s:s, s:s, s:s, s:o}", "name", b->name, "title", b->title, "notes",
+							      b->notes, "rows", rows)));
+}
+
+/* The processor's name, where the kernel says it. */
+static json_t *cpu_model(void)
+{
+	json_t *model = NULL;
+	char line[256];
+	FILE *f = fopen("/proc/cpuinfo", "re");
+
+	while (f && !model && fgets(line, sizeof(line), f)) {
+		char *colon = strchr(line, ':');
+
+		if (strncmp(line, "model name", 10) || !colon)
+			continue;
+		line[strcspn(line, "\n")] = 0;
+		model = json_string(colon + 2);
+	}
+	if (f)
+		fclose(f);
+	return model ? model : json_null();
+}
+
+static json_t *machine(void)
+{
+	const char *preload = getenv("LD_PRELOAD");
+	struct utsname u;
+	json_t *m;
+
+	uname(&u);
+	m = check(json_pack("{s:o, s:i, s:s, s:s, s:s*}", "cpu", cpu_model(), "cpus", (int)sysconf(_SC_NPROCESSORS_ONLN),
+			    "kernel", u.release, "arch", u.machine, "preload", preload && *preload ? preload : NULL));
+#ifdef __GLIBC__
+	json_object_set_new(m, "glibc", json_string(gnu_get_libc_version()));
+#endif
+#ifdef URCU_VERSION
+	json_object_set_new(m, "liburcu", json_string(URCU_VERSION));
+#endif
+#ifdef CK_VERSION
+	json_object_set_new(m, "ck", json_string(CK_VERSION));
+#endif
+	return m;
+}
+
+/* ---- a report ---- */
+
+void report_begin(const char *command, const struct options *o)
+{
+	report.benches = check(json_array());
+	report.json = check(json_pack("{s:s, s:s, s:o, s:{s:i, s:i, s:b}}", "anyrcu", VERSION, "command", command, "machine",
+				      machine(), "options", "readers", (int)o->readers, "rounds", (int)o->rounds, "quick",
+				      (int)o->quick));
+}
+
+void report_bench(const struct bench *b, const struct options *o)
+{
+	size_t nrows = b->rows(o), n = nrows * b->ncolumns, reference = 0;
+	char(*names)[NAME_MAX_LEN] = check(calloc(nrows, sizeof(*names)));
+	double *values = check(calloc(o->rounds * n, sizeof(*values)));
+	struct spread *s = check(calloc(n, sizeof(*s)));
+
+	for (size_t i = 0; i < o->rounds * n; i++)
+		values[i] = NAN;
+	for (size_t r = 0; r < nrows; r++) {
+		b->row_name(o, r, names[r], sizeof(names[r]));
+		if (!strcmp(names[r], REFERENCE))
+			reference = r;
+	}
+	measure_expect(o->rounds * nrows * b->processes);
+	for (unsigned round = 0; round < o->rounds; round++) {
+		for (size_t i = 0; i < nrows; i++) {
+			size_t r = (i + round) % nrows;
+
+			report.failed += !b->measure(o, r, names[r], values + round * n + r * b->ncolumns);
+		}
+	}
+	for (size_t i = 0; i < n; i++)
+		s[i] = spread(values + i, o->rounds, n);
+	add_json(b, nrows, names, s, values, o->rounds);
+	if (!o->json || o->json_file)
+		print_table(b, nrows, names, s, reference, o->rounds);
+	free(names);
+	free(values);
+	free(s);
+}
+
+int report_end(const struct options *o)
+{
+	FILE *f = o->json_file ? fopen(o->json_file, "we") : stdout;
+	bool written = true;
+
+	json_object_set_new(report.json, "benches", report.benches);
+	if (o->json) {
+		written = f && json_dumpf(report.json, f, JSON_INDENT(1)) == 0 && fputc('\n', f) != EOF && fflush(f) == 0;
+		if (!written)
+			fprintf(stderr, "anyrcu: %s: %s\n", o->json_file ? o->json_file : "standard output", strerror(errno));
+	}
+	if (o->json_file && f && fclose(f))
+		written = false;
+	json_decref(report.json);
+	return written && !report.failed ? 0 : 1;
+}

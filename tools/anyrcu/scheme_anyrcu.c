@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* The schemes of anyrcu, and free() at once, against which the cost of deferring shows. */
+#include <anyrcu/anyrcu.h>
+
+#include "loops.h"
+
+struct object {
+	struct anyrcu_head head;
+};
+_Static_assert(sizeof(struct object) <= OBJECT_MIN, "the head has room in every object");
+
+READ_LOOPS(none, nothing, nothing, nothing)
+const struct flavour flavour_none = { .name = "empty loop", .read_loop = none_read_loop, .pairs = none_pairs,
+	.lock = none_lock, .unlock = none_unlock };
+
+READ_LOOPS(anyrcu, anyrcu_read_lock, anyrcu_read_unlock, nothing)
+const struct flavour flavour_anyrcu = { .name = "anyrcu", .read_loop = anyrcu_read_loop, .pairs = anyrcu_pairs,
+	.lock = anyrcu_lock, .unlock = anyrcu_unlock, .synchronize = anyrcu_synchronize };
+
+READ_LOOPS(qs, anyrcu_read_lock, anyrcu_read_unlock, anyrcu_quiescent_state)
+const struct flavour flavour_anyrcu_qs = { .name = "anyrcu, quiescent states", .thread_begin = anyrcu_thread_online,
+	.thread_end = anyrcu_thread_offline, .read_loop = qs_read_loop, .pairs = qs_pairs, .lock = qs_lock,
+	.unlock = qs_unlock };
+
+ALWAYS_INLINE void immediate(void *p)
+{
+	free(p);
+}
+DEFER_LOOPS(immediate)
+const struct scheme scheme_immediate = { .name = "immediate", .about = "free() at once, safe for no reader",
+	.flavour = &flavour_none, .defer_loop = immediate_defer_loop, .replay_loop = immediate_replay_loop };
+
+ALWAYS_INLINE void head(void *p)
+{
+	anyrcu_free((struct object *)p, head);
+}
+DEFER_LOOPS(head)
+const struct scheme scheme_anyrcu_free = { .name = "anyrcu-free", .about = "anyrcu_free()", .flavour = &flavour_anyrcu,
+	.defer_loop = head_defer_loop, .replay_loop = head_replay_loop, .barrier = anyrcu_barrier };
+
+ALWAYS_INLINE void headless(void *p)
+{
+	if (!anyrcu_free_headless(p))
+		anyrcu_free_mightsleep(p);
+}
+DEFER_LOOPS(headless)
+const struct scheme scheme_anyrcu_headless = { .name = "anyrcu-headless",
+	.about = "anyrcu_free_headless(), and anyrcu_free_mightsleep() when it refuses", .flavour = &flavour_anyrcu,
+	.defer_loop = headless_defer_loop, .replay_loop = headless_replay_loop, .barrier = anyrcu_barrier };
+
+static void free_object(struct anyrcu_head *head)
+{
+	free((struct object *)head);
+}
+
+ALWAYS_INLINE void call(void *p)
+{
+	anyrcu_call(&((struct object *)p)->head, free_object);
+}
+DEFER_LOOPS(call)
+const struct scheme scheme_anyrcu_call = { .name = "anyrcu-call", .about = "anyrcu_call() of a function that calls free()",
+	.flavour = &flavour_anyrcu, .defer_loop = call_defer_loop, .replay_loop = call_replay_loop,
+	.barrier = anyrcu_barrier };

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+#include "scheme.h"
+
+#ifdef URCU_VERSION
+#define URCU(scheme) &scheme
+#else
+#define URCU(scheme) NULL
+#endif
+#ifdef CK_VERSION
+#define CK(scheme) &scheme
+#else
+#define CK(scheme) NULL
+#endif
+
+const struct known_scheme known_schemes[] = {
+	{ "immediate", NULL, &scheme_immediate },
+	{ "anyrcu-free", NULL, &scheme_anyrcu_free },
+	{ "anyrcu-headless", NULL, &scheme_anyrcu_headless },
+	{ "anyrcu-call", NULL, &scheme_anyrcu_call },
+	{ "urcu-call_rcu", "liburcu", URCU(scheme_urcu_call) },
+	{ "urcu-call_rcu-percpu", "liburcu", URCU(scheme_urcu_call_percpu) },
+	{ "urcu-defer_rcu", "liburcu", URCU(scheme_urcu_defer) },
+	{ "ck_epoch", "Concurrency Kit", CK(scheme_ck) },
+};
+const size_t nknown_schemes = sizeof(known_schemes) / sizeof(*known_schemes);
