@@ -108,7 +108,7 @@ static uint64_t cpu_ns(const pthread_t *readers)
 	return ns;
 }
 
-static void load_run(const void *arg)
+void load_run(const void *arg)
 {
 	pthread_t workers[256], readers[256];
 	uint64_t cpu, end;

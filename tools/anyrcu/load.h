@@ -26,6 +26,9 @@ struct load {
 	const struct replay *replay; /* or those of a trace, if not NULL */
 };
 
+/* The body of a measurement of a struct load. */
+void load_run(const void *load);
+
 /* Measure a load: once for its costs, once more for the time of single deferrals. @values are those of load_columns. */
 bool load_measure(const char *bench, const char *row, struct load *load, double *values);
 

@@ -77,6 +77,26 @@ ALWAYS_INLINE void replay_loop(struct worker *w, void (*defer)(void *), bool tim
 			replay_loop(w, op, false);                                                                     \
 	}
 
+/* What callbacks of the bench "invoke" have done; they all run in one thread. */
+struct invoking {
+	uint64_t depth, done;
+	bool frees;
+	uint64_t begin_ns, end_ns; /* that thread's CPU time at the first, and after the last */
+};
+extern struct invoking invoking;
+
+ALWAYS_INLINE void invoke_one(void *object)
+{
+	if (invoking.done == 0)
+		invoking.begin_ns = now_ns(CLOCK_THREAD_CPUTIME_ID);
+	if (invoking.frees)
+		free(object);
+	else
+		*(volatile uint64_t *)object = 0;
+	if (++invoking.done == invoking.depth)
+		invoking.end_ns = now_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
 #define READS_IN_A_ROW 64
 
 /* Short sections one after the other; with a share below 100, in the first part of each millisecond only. */

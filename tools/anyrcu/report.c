@@ -16,7 +16,6 @@
 #include "measure.h"
 #include "tool.h"
 
-#define REFERENCE "anyrcu-free"
 #define NAME_MAX_LEN 64
 
 static struct {
@@ -216,14 +215,33 @@ static json_t *machine(void)
 	return m;
 }
 
+/* What was asked for; 0 is the default of the bench. */
+static json_t *options_json(const struct options *o)
+{
+	return check(json_pack("{s:i, s:i, s:i, s:i, s:b, s:I, s:I, s:I, s:I, s:I, s:I}", "readers", (int)o->readers, "threads",
+			       (int)o->threads, "reader_share", (int)o->reader_share, "rounds", (int)o->rounds, "quick",
+			       (int)o->quick, "size", (json_int_t)o->size, "objects", (json_int_t)o->objects, "depth",
+			       (json_int_t)o->depth, "seconds", (json_int_t)o->seconds, "limit", (json_int_t)o->limit, "repeat",
+			       (json_int_t)o->repeat));
+}
+
 /* ---- a report ---- */
 
 void report_begin(const char *command, const struct options *o)
 {
 	report.benches = check(json_array());
-	report.json = check(json_pack("{s:s, s:s, s:o, s:{s:i, s:i, s:b}}", "anyrcu", VERSION, "command", command, "machine",
-				      machine(), "options", "readers", (int)o->readers, "rounds", (int)o->rounds, "quick",
-				      (int)o->quick));
+	report.json = check(json_pack("{s:s, s:s, s:o, s:o, s:o}", "anyrcu", VERSION, "command", command, "machine", machine(),
+				      "options", options_json(o), "benches", report.benches));
+}
+
+size_t scheme_rows(const struct options *o)
+{
+	return o->nschemes;
+}
+
+void scheme_row_name(const struct options *o, size_t row, char *name, size_t size)
+{
+	snprintf(name, size, "%s", o->schemes[row]->name);
 }
 
 void report_bench(const struct bench *b, const struct options *o)
@@ -237,7 +255,7 @@ void report_bench(const struct bench *b, const struct options *o)
 		values[i] = NAN;
 	for (size_t r = 0; r < nrows; r++) {
 		b->row_name(o, r, names[r], sizeof(names[r]));
-		if (!strcmp(names[r], REFERENCE))
+		if (!strcmp(names[r], b->reference))
 			reference = r;
 	}
 	measure_expect(o->rounds * nrows * b->processes);
@@ -263,7 +281,6 @@ int report_end(const struct options *o)
 	FILE *f = o->json_file ? fopen(o->json_file, "we") : stdout;
 	bool written = true;
 
-	json_object_set_new(report.json, "benches", report.benches);
 	if (o->json) {
 		written = f && json_dumpf(report.json, f, JSON_INDENT(1)) == 0 && fputc('\n', f) != EOF && fflush(f) == 0;
 		if (!written)

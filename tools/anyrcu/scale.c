@@ -1,123 +1,10 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /* anyrcu scale: synthetic loads. */
-#include <math.h>
-#include <stdio.h>
 #include <string.h>
 
-#include "load.h"
 #include "options.h"
 
-static size_t scheme_rows(const struct options *o)
-{
-	return o->nschemes;
-}
-
-static void scheme_row_name(const struct options *o, size_t row, char *name, size_t size)
-{
-	snprintf(name, size, "%s", o->schemes[row]->name);
-}
-
-/* ---- defer ---- */
-
-static bool defer_measure(const struct options *o, size_t row, const char *name, double *values)
-{
-	struct load load = {
-		.scheme = o->schemes[row],
-		.threads = o->threads ?: 1,
-		.readers = o->readers,
-		.reader_share = o->reader_share,
-		.objects = o->objects ?: o->quick ? 20000 : 4000000,
-		.size = o->size ?: 64,
-	};
-
-	return load_measure("defer", name, &load, values);
-}
-
-/* ---- read ---- */
-
-static const struct flavour *const read_flavours[] = {
-	&flavour_none,
-	&flavour_anyrcu,
-	&flavour_anyrcu_qs,
-#ifdef URCU_VERSION
-	&flavour_urcu_memb,
-	&flavour_urcu_qsbr,
-#endif
-#ifdef CK_VERSION
-	&flavour_ck,
-#endif
-};
-
-static size_t read_rows(const struct options *o)
-{
-	return sizeof(read_flavours) / sizeof(*read_flavours);
-}
-
-static void read_row_name(const struct options *o, size_t row, char *name, size_t size)
-{
-	snprintf(name, size, "%s", read_flavours[row]->name);
-}
-
-struct read_body {
-	const struct flavour *flavour;
-	uint64_t pairs;
-};
-
-static void read_body(const void *arg)
-{
-	const struct read_body *b = arg;
-	uint64_t begin;
-
-	if (b->flavour->thread_begin)
-		b->flavour->thread_begin();
-	b->flavour->pairs(b->pairs / 10);
-	begin = now_ns(CLOCK_MONOTONIC);
-	b->flavour->pairs(b->pairs);
-	run->caller_ns = now_ns(CLOCK_MONOTONIC) - begin;
-	if (b->flavour->thread_end)
-		b->flavour->thread_end();
-}
-
-static bool read_measure(const struct options *o, size_t row, const char *name, double *values)
-{
-	struct read_body b = { read_flavours[row], o->quick ? 64000 : 64000000 };
-
-	if (!measure(&(struct watch){ .bench = "read", .row = name }, read_body, &b))
-		return false;
-	values[0] = (double)run->caller_ns / b.pairs;
-	return true;
-}
-
-static const struct column read_columns[] = {
-	{ "pair_ns", "lock + unlock", NANOSECONDS, true, false },
-};
-
-/* ---- the command ---- */
-
-static const struct bench benches[] = {
-	{
-		.name = "defer",
-		.title = "allocate, write, defer",
-		.notes = LOAD_NOTES,
-		.columns = load_columns,
-		.ncolumns = LOAD_COLUMNS,
-		.processes = 2,
-		.rows = scheme_rows,
-		.row_name = scheme_row_name,
-		.measure = defer_measure,
-	},
-	{
-		.name = "read",
-		.title = "pairs of lock and unlock in one thread",
-		.notes = "The loop's own cost is in all of them, and alone in 'empty loop'. Quiescent states: one after each 64 pairs.",
-		.columns = read_columns,
-		.ncolumns = sizeof(read_columns) / sizeof(*read_columns),
-		.processes = 1,
-		.rows = read_rows,
-		.row_name = read_row_name,
-		.measure = read_measure,
-	},
-};
+static const struct bench *const benches[] = { &bench_defer, &bench_invoke, &bench_read, &bench_synchronize, &bench_flood };
 static const size_t nbenches = sizeof(benches) / sizeof(*benches);
 
 struct scale {
@@ -146,8 +33,8 @@ static void set_bench(struct scale *s, struct argp_state *state, const char *arg
 		argp_error(state, "one bench, or all");
 	s->all = !strcmp(arg, "all");
 	for (size_t i = 0; i < nbenches; i++)
-		if (!strcmp(arg, benches[i].name))
-			s->bench = &benches[i];
+		if (!strcmp(arg, benches[i]->name))
+			s->bench = benches[i];
 	if (!s->bench && !s->all)
 		argp_error(state, "there is no bench '%s'", arg);
 }
@@ -214,7 +101,7 @@ int command_scale(int argc, char **argv)
 	argp_parse(&argp, argc, argv, 0, NULL, &s);
 	report_begin("scale", &s.o);
 	for (size_t i = 0; i < nbenches; i++)
-		if (s.all || s.bench == &benches[i])
-			report_bench(&benches[i], &s.o);
+		if (s.all || s.bench == benches[i])
+			report_bench(benches[i], &s.o);
 	return report_end(&s.o);
 }

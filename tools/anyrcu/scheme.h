@@ -60,6 +60,15 @@ struct scheme {
 	void (*barrier)(void); /* in the main thread, after all threads have ended: all has been freed */
 };
 
+/* A way to call a function on objects after a grace period, in one thread; here the function is invoke_one(). */
+struct invoker {
+	const char *name;
+	const struct flavour *flavour;
+	void (*setup)(uint64_t depth); /* for so many that wait; NULL: nothing to do */
+	void (*defer)(void *object);
+	void (*barrier)(void);
+};
+
 /* Those that the manual names, in its order. */
 struct known_scheme {
 	const char *name;
@@ -71,6 +80,7 @@ extern const size_t nknown_schemes;
 
 extern const struct flavour flavour_none, flavour_anyrcu, flavour_anyrcu_qs;
 extern const struct flavour flavour_urcu_memb, flavour_urcu_qsbr, flavour_ck;
+extern const struct invoker invoker_pages, invoker_chain, invoker_urcu, invoker_ck;
 extern const struct scheme scheme_immediate, scheme_anyrcu_free, scheme_anyrcu_headless, scheme_anyrcu_call;
 extern const struct scheme scheme_urcu_call, scheme_urcu_call_percpu, scheme_urcu_defer, scheme_ck;
 

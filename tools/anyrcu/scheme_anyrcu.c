@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /* The schemes of anyrcu, and free() at once, against which the cost of deferring shows. */
 #include <anyrcu/anyrcu.h>
+#include <string.h>
 
 #include "loops.h"
 
@@ -61,3 +62,51 @@ DEFER_LOOPS(call)
 const struct scheme scheme_anyrcu_call = { .name = "anyrcu-call", .about = "anyrcu_call() of a function that calls free()",
 	.flavour = &flavour_anyrcu, .defer_loop = call_defer_loop, .replay_loop = call_replay_loop,
 	.barrier = anyrcu_barrier };
+
+/* ---- for the bench "invoke" ---- */
+
+/* Bounds that hold all of them: flood control and the chain are not what is measured. */
+static void configure(uint64_t depth, uint64_t page_bytes_max)
+{
+	const struct anyrcu_config config = { .size = sizeof(config), .workers = 1, .pending_max = 1024 + 2 * depth,
+		.page_bytes_max = page_bytes_max };
+	int err;
+
+	unsetenv("ANYRCU_WORKERS");
+	err = anyrcu_init(&config);
+	if (err)
+		measure_fail("anyrcu_init: %s", strerror(-err));
+}
+
+static void pages_setup(uint64_t depth)
+{
+	configure(depth, (64 << 20) + 16 * depth);
+}
+
+static void chain_setup(uint64_t depth)
+{
+	configure(depth, 65536);
+}
+
+static void invoke_object(struct anyrcu_head *head)
+{
+	invoke_one(head);
+}
+
+static void invoke_defer(void *p)
+{
+	anyrcu_call(p, invoke_object);
+}
+
+static void pages_barrier(void)
+{
+	struct anyrcu_stats s = { .size = sizeof(s) };
+
+	anyrcu_stats_get(&s);
+	if (s.deferred_chain > s.deferred / 100)
+		measure_fail("%llu of %llu did not find a page", (unsigned long long)s.deferred_chain, (unsigned long long)s.deferred);
+	anyrcu_barrier();
+}
+
+const struct invoker invoker_pages = { "anyrcu, from pages", &flavour_anyrcu, pages_setup, invoke_defer, pages_barrier };
+const struct invoker invoker_chain = { "anyrcu, along the chain", &flavour_anyrcu, chain_setup, invoke_defer, anyrcu_barrier };

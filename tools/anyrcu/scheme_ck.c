@@ -73,3 +73,15 @@ static void drain(void)
 
 const struct scheme scheme_ck = { .name = "ck_epoch", .about = "ck_epoch_call(), and ck_epoch_poll() after every 64",
 	.flavour = &flavour_ck, .thread_end = drain, .defer_loop = defer_defer_loop, .replay_loop = defer_replay_loop };
+
+static void invoke_object(ck_epoch_entry_t *entry)
+{
+	invoke_one(entry);
+}
+
+static void invoke_defer(void *p)
+{
+	ck_epoch_call(record, p, invoke_object);
+}
+
+const struct invoker invoker_ck = { "ck_epoch", &flavour_ck, NULL, invoke_defer, drain };

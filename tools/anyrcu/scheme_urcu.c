@@ -58,3 +58,15 @@ DEFER_LOOPS(defer)
 const struct scheme scheme_urcu_defer = { .name = "urcu-defer_rcu", .about = "liburcu's defer_rcu(), memb flavour",
 	.flavour = &flavour_urcu_memb, .thread_begin = defer_begin, .thread_end = urcu_memb_defer_unregister_thread,
 	.defer_loop = defer_defer_loop, .replay_loop = defer_replay_loop, .barrier = urcu_memb_defer_barrier };
+
+static void invoke_object(struct rcu_head *head)
+{
+	invoke_one(head);
+}
+
+static void invoke_defer(void *p)
+{
+	urcu_memb_call_rcu(p, invoke_object);
+}
+
+const struct invoker invoker_urcu = { "liburcu call_rcu", &flavour_urcu_memb, NULL, invoke_defer, urcu_memb_barrier };

@@ -36,6 +36,7 @@ struct column {
  */
 struct bench {
 	const char *name, *title, *notes;
+	const char *reference; /* ratios are to the row of this name, or else to the first */
 	const struct column *columns;
 	size_t ncolumns;
 	unsigned processes; /* that measuring a row takes */
@@ -51,6 +52,12 @@ struct bench {
 void report_begin(const char *command, const struct options *o);
 void report_bench(const struct bench *b, const struct options *o);
 int report_end(const struct options *o);
+
+extern const struct bench bench_defer, bench_invoke, bench_read, bench_synchronize, bench_flood;
+
+/* Rows of a bench that are the schemes asked for. */
+size_t scheme_rows(const struct options *o);
+void scheme_row_name(const struct options *o, size_t row, char *name, size_t size);
 
 int command_replay(int argc, char **argv);
 int command_scale(int argc, char **argv);
