@@ -22,8 +22,9 @@ static uint64_t replay_pass(struct worker *w, const struct part *part)
 {
 	uint64_t begin = now_ns(CLOCK_MONOTONIC), ns;
 
+	w->waited_ns = 0;
 	load->scheme->replay_loop(w);
-	ns = now_ns(CLOCK_MONOTONIC) - begin;
+	ns = now_ns(CLOCK_MONOTONIC) - begin - w->waited_ns;
 	pthread_barrier_wait(&pass);
 	for (size_t i = 0; i < part->nleft; i++) {
 		w->slot->deferred++;

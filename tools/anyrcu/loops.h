@@ -6,7 +6,6 @@
 #ifndef ANYRCU_TOOL_LOOPS_H
 #define ANYRCU_TOOL_LOOPS_H
 
-#include <sched.h>
 #include <stdlib.h>
 
 #include "scheme.h"
@@ -42,7 +41,18 @@ ALWAYS_INLINE void defer_loop(struct worker *w, void (*defer)(void *), bool time
 		defer_one(w, object_new(w->size), defer, timed);
 }
 
-/* A free waits for the object when another thread is to allocate it. It comes first in the trace, so nobody waits for ever. */
+/* The object whose number is at @at, which another thread is to allocate. That comes first in the trace, so nobody waits for ever. */
+static inline void *wait_for_object(struct worker *w, void **at)
+{
+	uint64_t begin = now_ns(CLOCK_MONOTONIC);
+	void *object;
+
+	while (!(object = __atomic_load_n(at, __ATOMIC_ACQUIRE)))
+		nanosleep(&(struct timespec){ .tv_nsec = 20000 }, NULL);
+	w->waited_ns += now_ns(CLOCK_MONOTONIC) - begin;
+	return object;
+}
+
 ALWAYS_INLINE void replay_loop(struct worker *w, void (*defer)(void *), bool timed)
 {
 	for (size_t i = 0; i < w->nevents; i++) {
@@ -53,8 +63,9 @@ ALWAYS_INLINE void replay_loop(struct worker *w, void (*defer)(void *), bool tim
 			__atomic_store_n(at, object_new(e->size), __ATOMIC_RELEASE);
 			continue;
 		}
-		while (!(object = __atomic_load_n(at, __ATOMIC_ACQUIRE)))
-			sched_yield();
+		object = __atomic_load_n(at, __ATOMIC_ACQUIRE);
+		if (__builtin_expect(!object, 0))
+			object = wait_for_object(w, at);
 		*at = NULL;
 		defer_one(w, object, defer, timed);
 	}

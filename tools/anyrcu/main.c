@@ -7,14 +7,17 @@
 
 #include "tool.h"
 
-const char *argp_program_version = "anyrcu " VERSION;
+const char *argp_program_version = "anyrcu " TOOL_VERSION;
 
 static const struct command {
 	const char *name;
 	int (*run)(int argc, char **argv);
 } commands[] = {
-	{ "replay", command_replay },
-	{ "scale", command_scale },
+#ifdef WITH_TRACE
+	{ "record", cmd_record },
+	{ "replay", cmd_replay },
+#endif
+	{ "scale", cmd_scale },
 };
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -45,6 +48,7 @@ static const struct argp argp = {
 	.args_doc = "COMMAND [OPTION...]",
 	.doc = "Measure deferred reclamation.\v"
 	       "Commands:\n"
+	       "  record    run a program and write down what it allocates and frees\n"
 	       "  replay    do what a trace says again, with every free deferred, once for each scheme\n"
 	       "  scale     measure synthetic loads\n\n"
 	       "'anyrcu COMMAND --help' says more. The manual is anyrcu(1).",

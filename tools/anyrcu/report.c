@@ -215,6 +215,23 @@ static json_t *machine(void)
 	return m;
 }
 
+/* The machine in one line, above the tables. */
+static void print_machine(const json_t *m)
+{
+	const char *key, *separator = "";
+	const json_t *value;
+
+	json_object_foreach((json_t *)m, key, value) {
+		printf("%s%s ", separator, key);
+		if (json_is_integer(value))
+			printf("%" JSON_INTEGER_FORMAT, json_integer_value(value));
+		else
+			printf("%s", json_is_string(value) ? json_string_value(value) : "unknown");
+		separator = ", ";
+	}
+	printf("\n\n");
+}
+
 /* What was asked for; 0 is the default of the bench. */
 static json_t *options_json(const struct options *o)
 {
@@ -229,9 +246,13 @@ static json_t *options_json(const struct options *o)
 
 void report_begin(const char *command, const struct options *o)
 {
+	json_t *m = machine();
+
 	report.benches = check(json_array());
-	report.json = check(json_pack("{s:s, s:s, s:o, s:o, s:o}", "anyrcu", VERSION, "command", command, "machine", machine(),
+	report.json = check(json_pack("{s:s, s:s, s:o, s:o, s:o}", "anyrcu", TOOL_VERSION, "command", command, "machine", m,
 				      "options", options_json(o), "benches", report.benches));
+	if (!o->json || o->json_file)
+		print_machine(m);
 }
 
 size_t scheme_rows(const struct options *o)

@@ -91,7 +91,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	}
 }
 
-int command_scale(int argc, char **argv)
+int cmd_scale(int argc, char **argv)
 {
 	static const struct argp_child children[] = { { &common_argp, 0, NULL, 0 }, { 0 } };
 	static const struct argp argp = { options, parse, "defer|invoke|read|synchronize|flood|all", "Measure synthetic loads.",

@@ -26,7 +26,8 @@ struct worker {
 
 	const struct trace_event *events; /* the replay loop: these events, */
 	size_t nevents;
-	void **object; /* of these objects, by number; shared by all threads */
+	void **object;	    /* of these objects, by number; shared by all threads */
+	uint64_t waited_ns; /* for objects of other threads */
 };
 
 /* A thread that reads: all the time, or @share percent of each millisecond. */
