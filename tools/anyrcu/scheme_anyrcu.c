@@ -46,7 +46,7 @@ ALWAYS_INLINE void headless(void *p)
 }
 DEFER_LOOPS(headless)
 const struct scheme scheme_anyrcu_headless = { .name = "anyrcu-headless",
-	.about = "anyrcu_free_headless(), and anyrcu_free_mightsleep() when it refuses", .flavour = &flavour_anyrcu,
+	.about = "anyrcu_free_headless(), or _mightsleep() if refused", .flavour = &flavour_anyrcu,
 	.defer_loop = headless_defer_loop, .replay_loop = headless_replay_loop, .barrier = anyrcu_barrier };
 
 static void free_object(struct anyrcu_head *head)

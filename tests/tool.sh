@@ -1,0 +1,147 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT OR GPL-2.0-only
+# The command line tool as its users find it: help, mistakes, each bench as a table and as JSON, a measurement that dies.
+# usage: tool.sh ANYRCU ANYRCU_WITHOUT_PEERS
+set -eu
+tool=$1
+alone=$2
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+failed=0
+
+fail()
+{
+	echo "tool.sh: $*"
+	failed=1
+}
+
+# run STATUS ARG...: what it prints is in $dir/out and $dir/err.
+run()
+{
+	local want=$1 status=0
+	shift
+	"$tool" "$@" >"$dir/out" 2>"$dir/err" || status=$?
+	[ $status = "$want" ] || fail "anyrcu $*: status $status, not $want: $(cat "$dir/err")"
+}
+
+# wrong PATTERN ARG...: a mistake in the call, which the message names.
+wrong()
+{
+	local pattern=$1
+	shift
+	run 2 "$@"
+	grep -q -- "$pattern" "$dir/err" || fail "anyrcu $*: '$pattern' is not in: $(cat "$dir/err")"
+	[ ! -s "$dir/out" ] || fail "anyrcu $*: prints $(cat "$dir/out")"
+}
+
+# says PATTERN: the last run printed it.
+says()
+{
+	grep -qE -- "$1" "$dir/out" || fail "'$1' is not in: $(cat "$dir/out")"
+}
+
+# json FILE BENCH ROWS COLUMNS...: that bench has so many rows, and in each of them these columns are numbers, of which one is not 0.
+json()
+{
+	python3 - "$@" <<'PYTHON' || fail "bench $2 in JSON"
+import json, sys
+report = json.load(open(sys.argv[1]))
+bench, rows, columns = sys.argv[2], int(sys.argv[3]), sys.argv[4:]
+found = [b for b in report["benches"] if b["name"] == bench]
+assert len(found) == 1, "benches: %s" % [b["name"] for b in report["benches"]]
+assert len(found[0]["rows"]) == rows, "%d rows" % len(found[0]["rows"])
+assert report["machine"]["cpus"] > 0 and report["options"]["rounds"] > 0
+for row in found[0]["rows"]:
+    values = [row[c]["median"] for c in columns]
+    assert all(isinstance(v, float) and v >= 0 for v in values) and any(values), "%s: %s" % (row["name"], values)
+    for c in columns:
+        assert len(row[c]["rounds"]) == report["options"]["rounds"], row
+        assert row[c]["min"] <= row[c]["median"] <= row[c]["max"], row
+PYTHON
+}
+
+# ---- help and mistakes ----
+
+run 0 --help && says 'Usage: anyrcu' && says ' scale '
+run 0 --version && says '^anyrcu [0-9]+\.[0-9]+'
+run 0 scale --help && says 'Usage: anyrcu scale' && says '--reader-share' && says '  anyrcu-headless '
+run 0 scale --usage && says 'Usage: anyrcu scale'
+run 0 scale --version && says '^anyrcu [0-9]'
+wrong 'which command' && wrong "no command 'scales'" scales && wrong '--what' --what
+wrong 'which bench' scale && wrong "no bench 'what'" scale what && wrong 'one bench' scale read defer
+wrong '--what' scale --what read
+wrong "'what'" scale --schemes=anyrcu-free,what defer
+wrong 'twice' scale --schemes=anyrcu-free,anyrcu-free defer
+wrong "''" scale --schemes= defer
+wrong "'up'" scale --order=up invoke
+for bad in readers=257 readers=-1 threads=0 threads=257 reader-share=0 reader-share=101 rounds=0 rounds=102 size=0 size=1025K \
+	size=1x size=1KK size= objects=0 objects=1025G objects=99999999999999999999999 depth=0 depth=2G seconds=0 seconds=3601 \
+	limit=1 limit=1025G limit=18446744073709551615G; do
+	wrong "--${bad%%=*}: '${bad#*=}'" scale "--$bad" defer
+done
+
+# ---- benches ----
+
+run 0 scale --help
+schemes=$(grep -cE '^  (immediate|anyrcu-(free|headless|call)|urcu-(call_rcu|call_rcu-percpu|defer_rcu)|ck_epoch) ' "$dir/out")
+[ "$schemes" = 8 ] || fail "--help names $schemes schemes"
+schemes=$((schemes - $(grep -c 'not in this build' "$dir/out" || true)))
+readers=3
+grep -q '^  urcu-call_rcu  *not in' "$dir/out" || readers=$((readers + 2))
+grep -q '^  ck_epoch  *not in' "$dir/out" || readers=$((readers + 1))
+load='caller_ns cpu_ns p50_ns p99_ns p999_ns p9999_ns longest_ns waiting memory_bytes'
+
+run 0 scale --quick all
+for bench in defer invoke read synchronize flood; do
+	says "^$bench: "
+done
+says '^anyrcu-free .* 1\.00x'
+run 0 scale --quick --rounds=2 --json="$dir/all.json" all
+says '^defer: '
+run 0 scale --quick --json --order=random --size=1 --readers=0 --schemes=anyrcu-free,immediate defer
+json "$dir/out" defer 2 $load
+json "$dir/all.json" defer $schemes $load
+json "$dir/all.json" flood $schemes caller_ns waiting waiting_bytes seconds drain_ns rss_50 rss_100
+json "$dir/all.json" read $readers pair_ns
+run 0 scale --quick --order=random --json invoke
+python3 - "$dir/out" <<'PYTHON' || fail "--order=random measures both"
+import json, sys
+for row in json.load(open(sys.argv[1]))["benches"][0]["rows"]:
+    assert row["random_touch_ns"]["median"] > 0 and row["sequential_touch_ns"]["median"] is None, row
+PYTHON
+
+# An object that waits reaches the limit, which ends the run.
+run 0 scale --seconds=60 --size=1M --limit=1M --rounds=1 --schemes=anyrcu-free --json flood
+python3 - "$dir/out" <<'PYTHON' || fail "a flood that reaches its limit"
+import json, sys
+row, = json.load(open(sys.argv[1]))["benches"][0]["rows"]
+assert row["waiting_bytes"]["median"] >= 1 << 20 and row["seconds"]["median"] < 60, row
+PYTHON
+
+# ---- a build without what it is compared with ----
+
+tool=$alone
+wrong "'ck_epoch' is not in this build" scale --schemes=anyrcu-free,ck_epoch defer
+run 0 scale --help && says 'ck_epoch +not in this build'
+run 0 scale --quick --json all
+json "$dir/out" defer 4 $load
+tool=$1
+
+# ---- failures ----
+
+run 1 scale --quick --json=/nonexistent/x read
+grep -q '/nonexistent/x' "$dir/err" || fail "a file that cannot be written: $(cat "$dir/err")"
+
+"$tool" scale --seconds=60 --rounds=1 --schemes=immediate flood >"$dir/out" 2>"$dir/err" &
+pid=$!
+child=
+while [ -z "$child" ]; do
+	read -r child <"/proc/$pid/task/$pid/children" || true
+	sleep 0.1
+done
+kill -SEGV "${child%% *}"
+status=0
+wait $pid || status=$?
+[ $status = 1 ] && grep -q 'immediate: died of signal 11' "$dir/err" || fail "a measurement that dies: $status, $(cat "$dir/err")"
+
+exit $failed
