@@ -10,6 +10,7 @@
 static const struct load *load;
 static pthread_barrier_t ready, go, pass;
 static uint32_t readers_stop;
+static uint64_t readers_cpu_ns;
 
 static void call(void (*f)(void))
 {
@@ -77,12 +78,15 @@ static void *defer_thread(void *arg)
 static void *read_thread(void *arg)
 {
 	static uint64_t value, *published = &value;
+	uint64_t begin;
 
 	call(load->scheme->flavour->thread_begin);
 	pthread_barrier_wait(&ready);
 	pthread_barrier_wait(&go);
+	begin = now_ns(CLOCK_THREAD_CPUTIME_ID);
 	load->scheme->flavour->read_loop(
 		&(struct reader){ .published = &published, .share = load->reader_share, .stop = &readers_stop });
+	__atomic_fetch_add(&readers_cpu_ns, now_ns(CLOCK_THREAD_CPUTIME_ID) - begin, __ATOMIC_RELAXED);
 	call(load->scheme->flavour->thread_end);
 	return NULL;
 }
@@ -93,20 +97,6 @@ static void start(pthread_t *thread, void *(*f)(void *), size_t number)
 
 	if (err)
 		measure_fail("pthread_create: %s", strerror(err));
-}
-
-/* CPU time of the process, but for the readers, whose time is no cost of reclaiming. */
-static uint64_t cpu_ns(const pthread_t *readers)
-{
-	uint64_t ns = now_ns(CLOCK_PROCESS_CPUTIME_ID);
-
-	for (unsigned i = 0; i < load->readers; i++) {
-		clockid_t clock;
-
-		pthread_getcpuclockid(readers[i], &clock);
-		ns -= now_ns(clock);
-	}
-	return ns;
 }
 
 void load_run(const void *arg)
@@ -128,18 +118,19 @@ void load_run(const void *arg)
 	for (uint32_t i = 0; i < run->nslots; i++)
 		run->slots[i] = (struct slot){ 0 }; /* all threads wait: what came before does not count */
 	__atomic_store_n(&run->started, 1, __ATOMIC_RELEASE);
-	cpu = cpu_ns(readers);
+	cpu = now_ns(CLOCK_PROCESS_CPUTIME_ID);
 	pthread_barrier_wait(&go);
 	for (unsigned i = 0; i < load->threads; i++)
 		pthread_join(workers[i], NULL);
 	end = now_ns(CLOCK_MONOTONIC);
 	call(load->scheme->barrier);
 	run->drain_ns = now_ns(CLOCK_MONOTONIC) - end;
-	run->cpu_ns = cpu_ns(readers) - cpu;
 	__atomic_store_n(&run->freed, 1, __ATOMIC_RELEASE);
 	__atomic_store_n(&readers_stop, 1, __ATOMIC_RELAXED);
 	for (unsigned i = 0; i < load->readers; i++)
 		pthread_join(readers[i], NULL);
+	/* Their time is no cost of reclaiming. It is known when they have ended. */
+	run->cpu_ns = now_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu - readers_cpu_ns;
 }
 
 const struct column load_columns[LOAD_COLUMNS] = {
