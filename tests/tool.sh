@@ -139,9 +139,9 @@ while [ -z "$child" ]; do
 	read -r child <"/proc/$pid/task/$pid/children" || true
 	sleep 0.1
 done
-kill -SEGV "${child%% *}"
+kill -KILL "${child%% *}"
 status=0
 wait $pid || status=$?
-[ $status = 1 ] && grep -q 'immediate: died of signal 11' "$dir/err" || fail "a measurement that dies: $status, $(cat "$dir/err")"
+[ $status = 1 ] && grep -q 'immediate: died of signal 9' "$dir/err" || fail "a measurement that dies: $status, $(cat "$dir/err")"
 
 exit $failed

@@ -30,19 +30,26 @@ __thread struct slot *my_slot;
 
 /* ---- in the measurement ---- */
 
-static void (*real_free)(void *p);
-
 /*
  * Every free() of the process comes here, those of the libraries too: so what has been freed is counted in the same way for each scheme,
  * whether it frees in a callback or itself. It stands for the next one in line, of libc or of a malloc that was preloaded.
  */
-__attribute__((no_sanitize("address", "thread"))) void free(void *p)
+#define UNINSTRUMENTED __attribute__((no_sanitize("address", "thread", "undefined")))
+static void (*real_free)(void *p);
+
+/* Not at the first free(), as that may be dlsym()'s own. What libraries free before, in their constructors, stays allocated. */
+__attribute__((constructor(101))) static void find_real_free(void)
+{
+	*(void **)&real_free = dlsym(RTLD_NEXT, "free");
+}
+
+UNINSTRUMENTED void free(void *p)
 {
 	struct slot *slot = my_slot;
 
 	if (__builtin_expect(!slot, 0)) {
 		if (!real_free)
-			*(void **)&real_free = dlsym(RTLD_NEXT, "free");
+			return;
 		slot = run ? slot_claim() : NULL;
 	}
 	if (slot)
@@ -50,7 +57,7 @@ __attribute__((no_sanitize("address", "thread"))) void free(void *p)
 	real_free(p);
 }
 
-__attribute__((no_sanitize("address", "thread"))) struct slot *slot_claim(void)
+UNINSTRUMENTED struct slot *slot_claim(void)
 {
 	if (!my_slot) {
 		uint32_t i = __atomic_fetch_add(&run->nslots, 1, __ATOMIC_RELAXED);
