@@ -136,8 +136,7 @@ static uint64_t pending(uint64_t *work)
 
 	n = n < SLOTS ? n : SLOTS;
 	for (uint32_t i = 0; i < n; i++)
-		deferred += __atomic_load_n(&run->slots[i].deferred, __ATOMIC_RELAXED);
-	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		deferred += __atomic_load_n(&run->slots[i].deferred, __ATOMIC_ACQUIRE);
 	for (uint32_t i = 0; i < n; i++)
 		freed += __atomic_load_n(&run->slots[i].freed, __ATOMIC_RELAXED);
 	*work = deferred + freed + __atomic_load_n(&run->heartbeat, __ATOMIC_RELAXED);
