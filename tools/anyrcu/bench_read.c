@@ -2,6 +2,7 @@
 /* The bench "read": what it costs to begin and end a section. */
 #include <stdio.h>
 
+#include "scheme.h"
 #include "tool.h"
 
 static const struct flavour *const flavours[] = {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "scheme.h"
 #include "tool.h"
 
 static const struct flavour *const flavours[] = {

@@ -3,6 +3,7 @@
 #ifndef ANYRCU_TOOL_LOAD_H
 #define ANYRCU_TOOL_LOAD_H
 
+#include "scheme.h"
 #include "tool.h"
 
 /* A trace made ready to be replayed by some threads. */

@@ -13,10 +13,8 @@ static const struct command {
 	const char *name;
 	int (*run)(int argc, char **argv);
 } commands[] = {
-#ifdef WITH_TRACE
 	{ "record", cmd_record },
 	{ "replay", cmd_replay },
-#endif
 	{ "scale", cmd_scale },
 };
 

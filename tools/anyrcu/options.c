@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "scheme.h"
+
 uint64_t option_number(struct argp_state *state, const char *option, const char *arg, uint64_t min, uint64_t max)
 {
 	const char *suffixes = "KMG", *suffix;

@@ -14,6 +14,7 @@
 #endif
 
 #include "measure.h"
+#include "scheme.h"
 #include "tool.h"
 
 #define NAME_MAX_LEN 64

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "options.h"
+#include "scheme.h"
 
 static const struct bench *const benches[] = { &bench_defer, &bench_invoke, &bench_read, &bench_synchronize, &bench_flood };
 static const size_t nbenches = sizeof(benches) / sizeof(*benches);

@@ -7,9 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "scheme.h"
-
 #define SCHEMES_MAX 16
+
+struct scheme;
 
 /* Options of replay and scale; 0 where the default depends on the bench. */
 struct options {
