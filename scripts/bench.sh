@@ -1,20 +1,18 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT OR GPL-2.0-only
-# Run all benches, and keep their raw results in bench/results as JSON, with the tables in summary.txt.
+# Run all benches. Their raw results go to bench/results as JSON, the tables to summary.txt there. Takes some minutes.
 # usage: bench.sh BUILD_DIR
 set -eu
 build=$(cd "$1" && pwd)
 cd "$(dirname "$0")/.."
-results=bench/results
+results=$(pwd)/bench/results
 mkdir -p "$results"
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
 
-for bench in defer invoke read synchronize flood; do
-	"$build/tools/anyrcu/anyrcu" scale --json="$results/$bench.json" "$bench"
+{
+	"$build/tools/anyrcu/anyrcu" scale --json="$results/scale.json" all
 	echo
-done >"$dir/summary.txt"
-scripts/run.sh "$build" >>"$dir/summary.txt"
-"$build/tools/anyrcu/anyrcu" scale --threads="$(nproc)" --json="$results/defer-threads.json" defer
-mv "$dir/summary.txt" "$results/summary.txt"
-cat "$results/summary.txt"
+	echo "As many threads that defer as CPUs:"
+	"$build/tools/anyrcu/anyrcu" scale --threads="$(nproc)" --json="$results/scale-threads.json" defer
+	echo
+	scripts/run.sh "$build" --json="$results/replay.json"
+} | tee "$results/summary.txt"

@@ -118,6 +118,22 @@ row, = json.load(open(sys.argv[1]))["benches"][0]["rows"]
 assert row["waiting_bytes"]["median"] >= 1 << 20 and row["seconds"]["median"] < 60, row
 PYTHON
 
+# ---- replay ----
+
+wrong 'which trace' replay && wrong 'one trace' replay a b && wrong "--repeat: '0'" replay --repeat=0 a
+wrong "--repeat: '1000001'" replay --repeat=1000001 a
+run 1 replay "$dir/absent"
+grep -q "$dir/absent" "$dir/err" || fail "a trace that is not there: $(cat "$dir/err")"
+run 0 record -o "$dir/trace" -- sort "$0"
+size=$(wc -c <"$dir/trace")
+head -c $((size / 2)) "$dir/trace" >"$dir/half"
+run 1 replay "$dir/half"
+grep -q "$dir/half" "$dir/err" || fail "half a trace: $(cat "$dir/err")"
+run 0 replay --rounds=2 --repeat=3 --json "$dir/trace"
+json "$dir/out" replay $schemes $load
+run 0 replay --rounds=1 --repeat=2 --threads=3 --readers=2 --schemes=anyrcu-headless,immediate "$dir/trace"
+says '^replay: [0-9]+ allocations, .* 2 times' && says '^anyrcu-headless '
+
 # ---- a build without what it is compared with ----
 
 tool=$alone
