@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT OR GPL-2.0-only
-# The command line tool as its users find it: help, mistakes, each bench as a table and as JSON, a measurement that dies.
+# The tool as its users find it: help, mistakes, each bench as a table and as JSON, replay, a measurement that dies.
 # usage: tool.sh ANYRCU ANYRCU_WITHOUT_PEERS
 set -eu
 tool=$1
@@ -40,7 +40,8 @@ says()
 	grep -qE -- "$1" "$dir/out" || fail "'$1' is not in: $(cat "$dir/out")"
 }
 
-# json FILE BENCH ROWS COLUMNS...: that bench has so many rows, and in each of them these columns are numbers, of which one is not 0.
+# json FILE BENCH ROWS COLUMNS...: that bench has so many rows, and in each of them these columns are numbers, of which
+# one is not 0.
 json()
 {
 	python3 - "$@" <<'PYTHON' || fail "bench $2 in JSON"
@@ -74,9 +75,9 @@ wrong "'what'" scale --schemes=anyrcu-free,what defer
 wrong 'twice' scale --schemes=anyrcu-free,anyrcu-free defer
 wrong "''" scale --schemes= defer
 wrong "'up'" scale --order=up invoke
-for bad in readers=257 readers=-1 threads=0 threads=257 reader-share=0 reader-share=101 rounds=0 rounds=102 size=0 size=1025K \
-	size=1x size=1KK size= objects=0 objects=1025G objects=99999999999999999999999 depth=0 depth=2G seconds=0 seconds=3601 \
-	limit=1 limit=1025G limit=18446744073709551615G; do
+for bad in readers=257 readers=-1 threads=0 threads=257 reader-share=0 reader-share=101 rounds=0 rounds=102 \
+	size=0 size=1025K size=1x size=1KK size= objects=0 objects=1025G objects=99999999999999999999999 depth=0 depth=2G \
+	seconds=0 seconds=3601 limit=1 limit=1025G limit=18446744073709551615G; do
 	wrong "--${bad%%=*}: '${bad#*=}'" scale --quick --schemes=immediate "--$bad" defer
 done
 
@@ -158,6 +159,7 @@ done
 kill -KILL "${child%% *}"
 status=0
 wait $pid || status=$?
-[ $status = 1 ] && grep -q 'immediate: died of signal 9' "$dir/err" || fail "a measurement that dies: $status, $(cat "$dir/err")"
+[ $status = 1 ] && grep -q 'immediate: died of signal 9' "$dir/err" ||
+	fail "a measurement that dies: $status, $(cat "$dir/err")"
 
 exit $failed

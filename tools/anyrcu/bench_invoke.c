@@ -2,8 +2,8 @@
 /*
  * The bench "invoke": callbacks that wait in pages, and callbacks that are chained through their objects.
  *
- * The thread that defers is in a read-side section until all have been deferred, so that they all wait. What is measured is the CPU time
- * of the thread that then invokes them, from the first callback to the last.
+ * The thread that defers is in a read-side section until all have been deferred, so that they all wait. What is
+ * measured is the CPU time of the thread that then invokes them, from the first callback to the last.
  */
 #include <stdio.h>
 
@@ -44,6 +44,7 @@ static void shuffle(void **v, uint64_t n)
 		j = x % (i + 1);
 		v[i] = v[j];
 		v[j] = swap;
+		run->heartbeat++;
 	}
 }
 
@@ -67,8 +68,10 @@ static void invoke_body(const void *arg)
 	if (invoker->flavour->thread_begin)
 		invoker->flavour->thread_begin();
 	invoker->flavour->lock();
-	for (uint64_t i = 0; i < in->depth; i++)
+	for (uint64_t i = 0; i < in->depth; i++) {
 		invoker->defer(object[i]);
+		run->heartbeat++;
+	}
 	invoker->flavour->unlock();
 	invoker->barrier();
 	run->cpu_ns = invoking.end_ns - invoking.begin_ns;
@@ -114,8 +117,9 @@ static bool invoke_measure(const struct options *o, size_t row, const char *name
 const struct bench bench_invoke = {
 	.name = "invoke",
 	.title = "invoke callbacks that wait",
-	.notes = "CPU time for a callback, from the first to the last, in the thread that invokes them. touch: it writes to the object; free:\n"
-		 "it calls free(). random: deferred in another order than that of their addresses.",
+	.notes = "CPU time for a callback, from the first to the last, in the thread that invokes them.\n"
+		 "touch: it writes to the object; free: it calls free(). random: deferred in another order\n"
+		 "than that of their addresses.",
 	.reference = "anyrcu, from pages",
 	.columns = invoke_columns,
 	.ncolumns = sizeof(invoke_columns) / sizeof(*invoke_columns),

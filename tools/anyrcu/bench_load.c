@@ -83,9 +83,10 @@ static bool flood_measure(const struct options *o, size_t row, const char *name,
 const struct bench bench_flood = {
 	.name = "flood",
 	.title = "defer as fast as can be",
-	.notes = "caller: a thread's time for an object. waiting: most objects deferred and not freed; the run is stopped once they take\n"
-		 "the limit. memory: by how much the process grew at most; 10% to 100%: by how much after that part of the time. drained\n"
-		 "in: the time until all were freed, after the last deferral.",
+	.notes = "caller: a thread's time for an object. waiting: most objects deferred and not freed; the run is\n"
+		 "stopped once they take the limit. memory: by how much the process grew at most; 10% to 100%: by\n"
+		 "how much after that part of the time. drained in: the time until all were freed, after the last\n"
+		 "deferral.",
 	.reference = "anyrcu-free",
 	.columns = flood_columns,
 	.ncolumns = sizeof(flood_columns) / sizeof(*flood_columns),

@@ -65,7 +65,8 @@ static const struct column read_columns[] = {
 const struct bench bench_read = {
 	.name = "read",
 	.title = "pairs of lock and unlock in one thread",
-	.notes = "The loop's own cost is in all of them, and alone in 'empty loop'. Quiescent states: one after each 64 pairs.",
+	.notes = "The loop's own cost is in all of them, and alone in 'empty loop'. Quiescent states: one\n"
+		 "after each 64 pairs.",
 	.reference = "anyrcu",
 	.columns = read_columns,
 	.ncolumns = sizeof(read_columns) / sizeof(*read_columns),

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
-/* The bench "synchronize": how long a grace period takes beside threads that have read and sleep, or that read all the time. */
+/*
+ * The bench "synchronize": how long a grace period takes beside threads that have read and sleep, or that read all the
+ * time.
+ */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,7 +55,8 @@ static void *read_thread(void *arg)
 	if (what->flavour->thread_begin)
 		what->flavour->thread_begin();
 	pthread_barrier_wait(&ready);
-	what->flavour->read_loop(&(struct reader){ .published = &published, .share = what->reader_share, .stop = &stop });
+	what->flavour->read_loop(
+		&(struct reader){ .published = &published, .share = what->reader_share, .stop = &stop });
 	pthread_barrier_wait(&over);
 	if (what->flavour->thread_end)
 		what->flavour->thread_end();
@@ -135,7 +139,8 @@ static const struct column synchronize_columns[] = {
 const struct bench bench_synchronize = {
 	.name = "synchronize",
 	.title = "wait for a grace period",
-	.notes = "One thread waits again and again, beside threads that have read once and sleep, or that read all the time.",
+	.notes = "One thread waits again and again, beside threads that have read once and sleep, or that\n"
+		 "read all the time.",
 	.reference = "",
 	.columns = synchronize_columns,
 	.ncolumns = sizeof(synchronize_columns) / sizeof(*synchronize_columns),

@@ -36,8 +36,9 @@ bool load_measure(const char *bench, const char *row, struct load *load, double 
 #define LOAD_COLUMNS 9
 extern const struct column load_columns[LOAD_COLUMNS];
 #define LOAD_NOTES                                                                                                     \
-	"caller: a thread's time for an object: malloc(), a write, the deferral. CPU: the whole process's for an object, until all are\n" \
-	"freed, but without the readers'. p50 to longest: one deferral, timed in a second run; with clock_gettime() in it. waiting: most\n" \
-	"objects deferred and not freed, sampled each millisecond. memory: by how much the process grew at most."
+	"caller: a thread's time for an object: malloc(), a write, the deferral. CPU: the whole process's for an\n"    \
+	"object, until all are freed, but without the readers'. p50 to longest: one deferral, timed in a second\n"     \
+	"run; with clock_gettime() in it. waiting: most objects deferred and not freed, sampled each millisecond.\n"   \
+	"memory: by how much the process grew at most."
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * The loops that are measured. A scheme's file instantiates them with its operations, which the compiler inlines: all the
- * difference between two schemes is then that of the operations.
+ * The loops that are measured. A scheme's file instantiates them with its operations, which the compiler inlines: all
+ * the difference between two schemes is then that of the operations.
  */
 #ifndef ANYRCU_TOOL_LOOPS_H
 #define ANYRCU_TOOL_LOOPS_H
@@ -41,7 +41,10 @@ ALWAYS_INLINE void defer_loop(struct worker *w, void (*defer)(void *), bool time
 		defer_one(w, object_new(w->size), defer, timed);
 }
 
-/* The object whose number is at @at, which another thread is to allocate. That comes first in the trace, so nobody waits for ever. */
+/*
+ * The object whose number is at @at, which another thread is to allocate. That comes first in the trace, so nobody
+ * waits for ever.
+ */
 static inline void *wait_for_object(struct worker *w, void **at)
 {
 	uint64_t begin = now_ns(CLOCK_MONOTONIC);
@@ -88,9 +91,9 @@ ALWAYS_INLINE void replay_loop(struct worker *w, void (*defer)(void *), bool tim
 			replay_loop(w, op, false);                                                                     \
 	}
 
-/* What callbacks of the bench "invoke" have done; they all run in one thread. */
+/* The callbacks of the bench "invoke", which all run in one thread; run->invoked counts them. */
 struct invoking {
-	uint64_t depth, done;
+	uint64_t depth;
 	bool frees;
 	uint64_t begin_ns, end_ns; /* that thread's CPU time at the first, and after the last */
 };
@@ -98,13 +101,13 @@ extern struct invoking invoking;
 
 ALWAYS_INLINE void invoke_one(void *object)
 {
-	if (invoking.done == 0)
+	if (run->invoked == 0)
 		invoking.begin_ns = now_ns(CLOCK_THREAD_CPUTIME_ID);
 	if (invoking.frees)
 		free(object);
 	else
 		*(volatile uint64_t *)object = 0;
-	if (++invoking.done == invoking.depth)
+	if (++run->invoked == invoking.depth)
 		invoking.end_ns = now_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 

@@ -31,13 +31,17 @@ __thread struct slot *my_slot;
 /* ---- in the measurement ---- */
 
 /*
- * Every free() of the process comes here, those of the libraries too: so what has been freed is counted in the same way for each scheme,
- * whether it frees in a callback or itself. It stands for the next one in line, of libc or of a malloc that was preloaded.
+ * Every free() of the process comes here, those of the libraries too: so what has been freed is counted in the same way
+ * for each scheme, whether it frees in a callback or itself. It stands for the next one in line, of libc or of a malloc
+ * that was preloaded.
  */
 #define UNINSTRUMENTED __attribute__((no_sanitize("address", "thread", "undefined")))
 static void (*real_free)(void *p);
 
-/* Not at the first free(), as that may be dlsym()'s own. What libraries free before, in their constructors, stays allocated. */
+/*
+ * Not at the first free(), as that may be dlsym()'s own. What libraries free before, in their constructors, stays
+ * allocated.
+ */
 __attribute__((constructor(101))) static void find_real_free(void)
 {
 	*(void **)&real_free = dlsym(RTLD_NEXT, "free");
@@ -128,7 +132,9 @@ double histogram_quantile(const struct histogram *h, double share)
 
 /* ---- who watches ---- */
 
-/* What waits, and how much has been done. What is deferred is read first, so that it is never more than really waits. */
+/*
+ * What waits, and how much has been done. What is deferred is read first, so that it is never more than really waits.
+ */
 static uint64_t pending(uint64_t *work)
 {
 	uint32_t n = __atomic_load_n(&run->nslots, __ATOMIC_RELAXED);
@@ -139,7 +145,8 @@ static uint64_t pending(uint64_t *work)
 		deferred += __atomic_load_n(&run->slots[i].deferred, __ATOMIC_ACQUIRE);
 	for (uint32_t i = 0; i < n; i++)
 		freed += __atomic_load_n(&run->slots[i].freed, __ATOMIC_RELAXED);
-	*work = deferred + freed + __atomic_load_n(&run->heartbeat, __ATOMIC_RELAXED);
+	*work = deferred + freed + __atomic_load_n(&run->heartbeat, __ATOMIC_RELAXED) +
+		__atomic_load_n(&run->invoked, __ATOMIC_RELAXED);
 	return deferred > freed ? deferred - freed : 0;
 }
 
@@ -204,7 +211,8 @@ static int watch_process(int pid, const struct watch *w, struct rusage *usage)
 			last_work = work;
 			moved = now;
 		} else if (now - moved > STUCK_NS) {
-			snprintf(run->error, sizeof(run->error), "no progress for %d seconds", (int)(STUCK_NS / 1000000000));
+			snprintf(run->error, sizeof(run->error), "no progress for %d seconds",
+				 (int)(STUCK_NS / 1000000000));
 			kill(pid, SIGKILL);
 			wait4(pid, &status, 0, usage);
 			return status;

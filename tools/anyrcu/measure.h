@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * A measurement is made in a process of its own. The process that started it watches: it samples what waits and the memory, says
- * how far it is, and ends one that makes no progress. The two share struct run.
+ * A measurement is made in a process of its own. The process that started it watches: it samples what waits and the
+ * memory, says how far it is, and ends one that makes no progress. The two share struct run.
  */
 #ifndef ANYRCU_TOOL_MEASURE_H
 #define ANYRCU_TOOL_MEASURE_H
@@ -15,8 +15,8 @@
 #define TENTHS 10
 
 /*
- * What one thread has deferred, and what it has freed, by free() or in a callback. Written by that thread alone, so that counting is as
- * cheap for each scheme; what waits is the difference of the sums.
+ * What one thread has deferred, and what it has freed, by free() or in a callback. Written by that thread alone, so
+ * that counting is as cheap for each scheme; what waits is the difference of the sums.
  */
 struct slot {
 	uint64_t deferred, freed;
@@ -33,6 +33,7 @@ struct run {
 	uint32_t started; /* the load runs: sample it */
 	uint32_t freed;	  /* and all that it deferred has been freed */
 	uint64_t heartbeat; /* progress that no slot shows */
+	uint64_t invoked;   /* see loops.h */
 	uint32_t nslots;
 	uint64_t objects; /* the figures below are of so many */
 	uint64_t caller_ns, cpu_ns, drain_ns;
@@ -60,8 +61,8 @@ struct watch {
 };
 
 /*
- * Call @body in a process of its own, and return when it has ended; what it found is in *run. False: it failed, and that has been
- * said on standard error.
+ * Call @body in a process of its own, and return when it has ended; what it found is in *run. False: it failed, and
+ * that has been said on standard error.
  */
 bool measure(const struct watch *watch, void (*body)(const void *arg), const void *arg);
 

@@ -15,7 +15,10 @@ uint64_t option_number(struct argp_state *state, const char *option, const char 
 	unsigned shift = 0;
 	char *end;
 
-	/* Too large a number becomes the largest, which is out of range; so does one that the suffix would make too large. */
+	/*
+	 * Too large a number becomes the largest, which is out of range; so does one that the suffix would make too
+	 * large.
+	 */
 	n = strtoull(arg, &end, 10);
 	suffix = *end ? strchr(suffixes, *end) : NULL;
 	if (suffix) {
@@ -72,7 +75,8 @@ static const struct argp_option common_options[] = {
 	{ "readers", READERS, "N", 0, "Threads that read beside those that defer, 0 to 256 [1]", 0 },
 	{ "threads", THREADS, "N", 0, "Threads that defer, 1 to 256 [flood: 2, otherwise 1]", 0 },
 	{ "rounds", ROUNDS, "N", 0, "Repeat all of it, interleaved, 1 to 101 times [3, with --quick 1]", 0 },
-	{ "json", JSON, "FILE", OPTION_ARG_OPTIONAL, "Print JSON instead of tables, or write it to FILE beside them", 0 },
+	{ "json", JSON, "FILE", OPTION_ARG_OPTIONAL,
+	  "Print JSON instead of tables, or write it to FILE beside them", 0 },
 	{ 0 },
 };
 

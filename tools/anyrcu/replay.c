@@ -86,7 +86,8 @@ struct command {
 enum { REPEAT = 512 };
 
 static const struct argp_option options[] = {
-	{ "repeat", REPEAT, "N", 0, "Go through the trace so often in a run, 1 to 1,000,000 times [for a million operations]", 0 },
+	{ "repeat", REPEAT, "N", 0,
+	  "Go through the trace so often in a run, 1 to 1,000,000 times [for a million operations]", 0 },
 	{ 0 },
 };
 
@@ -118,15 +119,17 @@ int cmd_replay(int argc, char **argv)
 {
 	static const struct argp_child children[] = { { &common_argp, 0, NULL, 0 }, { 0 } };
 	static const struct argp argp = { options, parse, "FILE",
-		"Do what the trace in FILE says again, with every free deferred, once for each scheme.", children, NULL, NULL };
+		"Do what the trace in FILE says again, with every free deferred, once for each scheme.", children, NULL,
+		NULL };
 	struct command c = { 0 };
 	struct trace *t;
 	char *error, title[200];
 	struct bench bench = {
 		.name = "replay",
 		.title = title,
-		.notes = LOAD_NOTES "\nWhat the program left to its exit is freed at the end of each pass; that is in CPU alone. A free that has to wait for\n"
-			 "another thread's allocation waits outside of these times.",
+		.notes = LOAD_NOTES "\nWhat the program left to its exit is freed at the end of each pass; that is in CPU\n"
+				    "alone. A free that has to wait for another thread's allocation waits outside of\n"
+				    "these times.",
 		.reference = "anyrcu-free",
 		.columns = load_columns,
 		.ncolumns = LOAD_COLUMNS,
@@ -150,8 +153,9 @@ int cmd_replay(int argc, char **argv)
 	}
 	replay.repeat = c.o.repeat ?: (ENOUGH_OPERATIONS + t->nevents - 1) / t->nevents;
 	prepare(t, c.o.threads ?: 1);
-	snprintf(title, sizeof(title), "%u allocations, %zu frees; %u processes, %u threads; %llu bytes at most; %llu times",
-		 t->nobjects, t->nevents - t->nobjects, t->nprocesses, t->nthreads, (unsigned long long)t->live_bytes_high,
+	snprintf(title, sizeof(title),
+		 "%u allocations, %zu frees; %u processes, %u threads; %llu bytes at most; %llu times", t->nobjects,
+		 t->nevents - t->nobjects, t->nprocesses, t->nthreads, (unsigned long long)t->live_bytes_high,
 		 (unsigned long long)replay.repeat);
 	trace_free(t);
 	report_begin("replay", &c.o);

@@ -71,6 +71,7 @@ static void print_value(FILE *f, enum unit unit, double v)
 		[SECONDS] = { " s", "", "", "" },
 	};
 	unsigned step = unit == BYTES ? 1024 : 1000, prefix = 0;
+	bool whole;
 
 	if (isnan(v)) {
 		fprintf(f, "-");
@@ -80,8 +81,8 @@ static void print_value(FILE *f, enum unit unit, double v)
 		v /= step;
 		prefix++;
 	}
-	fprintf(f, "%.*f%s", (unit == COUNT || unit == BYTES) && prefix == 0 ? 0 : fabs(v) < 10 ? 2 : fabs(v) < 100 ? 1 : 0, v,
-		names[unit][prefix]);
+	whole = (unit == COUNT || unit == BYTES) && prefix == 0;
+	fprintf(f, "%.*f%s", whole || fabs(v) >= 100 ? 0 : fabs(v) < 10 ? 2 : 1, v, names[unit][prefix]);
 }
 
 static char *cell(const struct column *c, struct spread s, double reference, unsigned rounds)
@@ -146,8 +147,8 @@ static json_t *number(double v)
 	return isnan(v) ? json_null() : json_real(v);
 }
 
-static json_t *row_json(const struct bench *b, const char *name, const struct spread *s, const double *values, unsigned rounds,
-			size_t stride)
+static json_t *row_json(const struct bench *b, const char *name, const struct spread *s, const double *values,
+			unsigned rounds, size_t stride)
 {
 	json_t *row = check(json_pack("{s:s}", "name", name));
 
@@ -171,8 +172,9 @@ static void add_json(const struct bench *b, size_t nrows, char (*names)[NAME_MAX
 	for (size_t r = 0; r < nrows; r++)
 		json_array_append_new(rows, row_json(b, names[r], s + r * b->ncolumns, values + r * b->ncolumns, rounds,
 						     nrows * b->ncolumns));
-	json_array_append_new(report.benches, check(json_pack("{s:s, s:s, s:s, s:o}", "name", b->name, "title", b->title, "notes",
-							      b->notes, "rows", rows)));
+	json_array_append_new(report.benches,
+			      check(json_pack("{s:s, s:s, s:s, s:o}", "name", b->name, "title", b->title, "notes",
+					      b->notes, "rows", rows)));
 }
 
 /* The processor's name, where the kernel says it. */
@@ -202,8 +204,9 @@ static json_t *machine(void)
 	json_t *m;
 
 	uname(&u);
-	m = check(json_pack("{s:o, s:i, s:s, s:s, s:s*}", "cpu", cpu_model(), "cpus", (int)sysconf(_SC_NPROCESSORS_ONLN),
-			    "kernel", u.release, "arch", u.machine, "preload", preload && *preload ? preload : NULL));
+	m = check(json_pack("{s:o, s:i, s:s, s:s, s:s*}", "cpu", cpu_model(), "cpus",
+			    (int)sysconf(_SC_NPROCESSORS_ONLN), "kernel", u.release, "arch", u.machine, "preload",
+			    preload && *preload ? preload : NULL));
 #ifdef __GLIBC__
 	json_object_set_new(m, "glibc", json_string(gnu_get_libc_version()));
 #endif
@@ -236,11 +239,12 @@ static void print_machine(const json_t *m)
 /* What was asked for; 0 is the default of the bench. */
 static json_t *options_json(const struct options *o)
 {
-	return check(json_pack("{s:i, s:i, s:i, s:i, s:b, s:I, s:I, s:I, s:I, s:I, s:I}", "readers", (int)o->readers, "threads",
-			       (int)o->threads, "reader_share", (int)o->reader_share, "rounds", (int)o->rounds, "quick",
-			       (int)o->quick, "size", (json_int_t)o->size, "objects", (json_int_t)o->objects, "depth",
-			       (json_int_t)o->depth, "seconds", (json_int_t)o->seconds, "limit", (json_int_t)o->limit, "repeat",
-			       (json_int_t)o->repeat));
+	return check(json_pack("{s:i, s:i, s:i, s:i, s:b, s:I, s:I, s:I, s:I, s:I, s:I}",
+			       "readers", (int)o->readers, "threads", (int)o->threads,
+			       "reader_share", (int)o->reader_share, "rounds", (int)o->rounds, "quick", (int)o->quick,
+			       "size", (json_int_t)o->size, "objects", (json_int_t)o->objects,
+			       "depth", (json_int_t)o->depth, "seconds", (json_int_t)o->seconds,
+			       "limit", (json_int_t)o->limit, "repeat", (json_int_t)o->repeat));
 }
 
 /* ---- a report ---- */
@@ -250,8 +254,8 @@ void report_begin(const char *command, const struct options *o)
 	json_t *m = machine();
 
 	report.benches = check(json_array());
-	report.json = check(json_pack("{s:s, s:s, s:o, s:o, s:o}", "anyrcu", TOOL_VERSION, "command", command, "machine", m,
-				      "options", options_json(o), "benches", report.benches));
+	report.json = check(json_pack("{s:s, s:s, s:o, s:o, s:o}", "anyrcu", TOOL_VERSION, "command", command,
+				      "machine", m, "options", options_json(o), "benches", report.benches));
 	if (!o->json || o->json_file)
 		print_machine(m);
 }
@@ -300,16 +304,18 @@ void report_bench(const struct bench *b, const struct options *o)
 
 int report_end(const struct options *o)
 {
+	const char *name = o->json_file ? o->json_file : "standard output";
 	FILE *f = o->json_file ? fopen(o->json_file, "we") : stdout;
 	bool written = true;
 
 	if (o->json) {
-		written = f && json_dumpf(report.json, f, JSON_INDENT(1)) == 0 && fputc('\n', f) != EOF && fflush(f) == 0;
-		if (!written)
-			fprintf(stderr, "anyrcu: %s: %s\n", o->json_file ? o->json_file : "standard output", strerror(errno));
+		written = f && json_dumpf(report.json, f, JSON_INDENT(1)) == 0 && fputc('\n', f) != EOF;
+		written = written && fflush(f) == 0;
 	}
-	if (o->json_file && f && fclose(f))
-		written = false;
+	if (!written)
+		fprintf(stderr, "anyrcu: %s: %s\n", name, strerror(errno));
+	if (o->json_file && f)
+		fclose(f);
 	json_decref(report.json);
 	return written && !report.failed ? 0 : 1;
 }

@@ -5,7 +5,8 @@
 #include "options.h"
 #include "scheme.h"
 
-static const struct bench *const benches[] = { &bench_defer, &bench_invoke, &bench_read, &bench_synchronize, &bench_flood };
+static const struct bench *const benches[] = { &bench_defer, &bench_invoke, &bench_read, &bench_synchronize,
+	&bench_flood };
 static const size_t nbenches = sizeof(benches) / sizeof(*benches);
 
 struct scale {
@@ -95,8 +96,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 int cmd_scale(int argc, char **argv)
 {
 	static const struct argp_child children[] = { { &common_argp, 0, NULL, 0 }, { 0 } };
-	static const struct argp argp = { options, parse, "defer|invoke|read|synchronize|flood|all", "Measure synthetic loads.",
-		children, NULL, NULL };
+	static const struct argp argp = { options, parse, "defer|invoke|read|synchronize|flood|all",
+		"Measure synthetic loads.", children, NULL, NULL };
 	struct scale s = { 0 };
 
 	argp_parse(&argp, argc, argv, 0, NULL, &s);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * Schemes to reclaim, and flavours of readers. Each brings its own loops, compiled from loops.h with its operations inlined, so that
- * none pays for an indirect call which another does not.
+ * Schemes to reclaim, and flavours of readers. Each brings its own loops, compiled from loops.h with its operations
+ * inlined, so that none pays for an indirect call which another does not.
  */
 #ifndef ANYRCU_TOOL_SCHEME_H
 #define ANYRCU_TOOL_SCHEME_H

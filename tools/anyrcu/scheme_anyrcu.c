@@ -59,7 +59,8 @@ ALWAYS_INLINE void call(void *p)
 	anyrcu_call(&((struct object *)p)->head, free_object);
 }
 DEFER_LOOPS(call)
-const struct scheme scheme_anyrcu_call = { .name = "anyrcu-call", .about = "anyrcu_call() of a function that calls free()",
+const struct scheme scheme_anyrcu_call = { .name = "anyrcu-call",
+	.about = "anyrcu_call() of a function that calls free()",
 	.flavour = &flavour_anyrcu, .defer_loop = call_defer_loop, .replay_loop = call_replay_loop,
 	.barrier = anyrcu_barrier };
 
@@ -104,9 +105,12 @@ static void pages_barrier(void)
 
 	anyrcu_stats_get(&s);
 	if (s.deferred_chain > s.deferred / 100)
-		measure_fail("%llu of %llu did not find a page", (unsigned long long)s.deferred_chain, (unsigned long long)s.deferred);
+		measure_fail("%llu of %llu did not find a page", (unsigned long long)s.deferred_chain,
+			     (unsigned long long)s.deferred);
 	anyrcu_barrier();
 }
 
-const struct invoker invoker_pages = { "anyrcu, from pages", &flavour_anyrcu, pages_setup, invoke_defer, pages_barrier };
-const struct invoker invoker_chain = { "anyrcu, along the chain", &flavour_anyrcu, chain_setup, invoke_defer, anyrcu_barrier };
+const struct invoker invoker_pages = { "anyrcu, from pages", &flavour_anyrcu, pages_setup, invoke_defer,
+	pages_barrier };
+const struct invoker invoker_chain = { "anyrcu, along the chain", &flavour_anyrcu, chain_setup, invoke_defer,
+	anyrcu_barrier };

@@ -49,7 +49,8 @@ static void synchronize(void)
 
 READ_LOOPS(ck, lock, unlock, nothing)
 const struct flavour flavour_ck = { .name = "ck_epoch", .thread_begin = thread_begin, .thread_end = thread_end,
-	.read_loop = ck_read_loop, .pairs = ck_pairs, .lock = ck_lock, .unlock = ck_unlock, .synchronize = synchronize };
+	.read_loop = ck_read_loop, .pairs = ck_pairs, .lock = ck_lock, .unlock = ck_unlock,
+	.synchronize = synchronize };
 
 static void free_object(ck_epoch_entry_t *entry)
 {
