@@ -61,7 +61,7 @@ struct test_case {
 	int sig; /* that ends it; 0: it exits with 0 */
 	const char *says[4]; /* on standard error; without any, nothing is said there */
 	const char *env[4];
-	unsigned seconds; /* until it counts as hung; 60 by default */
+	unsigned seconds; /* until it counts as hung; 20 by default */
 };
 
 #define CASE(f, ...) { .name = #f, .body = f, ##__VA_ARGS__ }
@@ -107,7 +107,7 @@ static inline void test_case_run(void **state)
 		setpgid(0, 0);
 		for (size_t i = 0; i < COUNT(c->env) && c->env[i]; i++)
 			putenv((char *)c->env[i]);
-		alarm(c->seconds ? c->seconds : 60);
+		alarm(c->seconds ? c->seconds : 20);
 		dup2(file, 2);
 		if (c->before)
 			c->before();

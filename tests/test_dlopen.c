@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * A program that is not linked with the library loads a shared object that is, uses and unloads it, again and again, from several
+ * threads. usage: test_dlopen PLUGIN
+ */
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char *path;
+
+static void die(const char *what)
+{
+	fprintf(stderr, "%s: %s\n", what, dlerror());
+	exit(1);
+}
+
+static void *loads(void *arg)
+{
+	for (int i = 0; i < 20; i++) {
+		void *plugin = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+		long (*use)(long n);
+
+		if (!plugin || !(use = (long (*)(long))dlsym(plugin, "plugin_use")))
+			die("load");
+		if (!arg && use(700) != 700)
+			die("use");
+		if (arg && use(70) < 70)
+			die("use in a thread");
+		if (dlclose(plugin))
+			die("unload");
+	}
+	return NULL;
+}
+
+int main(int argc, char **argv)
+{
+	pthread_t t[3];
+
+	if (argc != 2)
+		return 2;
+	path = argv[1];
+	if (dlopen("libanyrcu.so.0", RTLD_NOW | RTLD_NOLOAD))
+		die("the library is there before it was loaded");
+	loads(NULL);
+	if (dlopen(path, RTLD_NOW | RTLD_NOLOAD))
+		die("the plug-in is still there");
+	for (int i = 0; i < 3; i++) {
+		if (pthread_create(&t[i], NULL, loads, &t))
+			die("thread");
+	}
+	for (int i = 0; i < 3; i++)
+		pthread_join(t[i], NULL);
+	if (!dlopen("libanyrcu.so.0", RTLD_NOW | RTLD_NOLOAD))
+		die("the library was unloaded");
+	return 0;
+}
