@@ -120,7 +120,7 @@ static void op_free(void)
 
 static void op_mightsleep(void)
 {
-	anyrcu_call_mightsleep(object_invoked, object_get());
+	object_defer_mightsleep();
 	anyrcu_free_mightsleep(malloc(40));
 }
 

@@ -109,7 +109,7 @@ static void not_early(void)
 	holder_enter(&h);
 	for (int i = 0; i < 3000; i++)
 		object_defer(i);
-	anyrcu_call_mightsleep(object_invoked, object_get());
+	object_defer_mightsleep();
 	anyrcu_free(f, head);
 	CHECK(anyrcu_free_headless(p));
 	test_sleep_ms(100);
@@ -216,7 +216,7 @@ static void does_what_it_may(void *arg)
 	pthread_mutex_unlock(&mutex);
 	anyrcu_synchronize();
 	anyrcu_gp_wait(anyrcu_gp_start());
-	anyrcu_call_mightsleep(object_invoked, object_get());
+	object_defer_mightsleep();
 	anyrcu_free_mightsleep(malloc(10));
 	for (unsigned gfp = ANYRCU_GFP_KERNEL; gfp <= ANYRCU_GFP_NO_LOCKS; gfp++) {
 		page = anyrcu_page_alloc(gfp, 0);
@@ -293,7 +293,7 @@ static void barrier_when_online(void)
 {
 	anyrcu_thread_online();
 	barriers(NULL);
-	anyrcu_call_mightsleep(object_invoked, object_get());
+	object_defer_mightsleep();
 	CHECK(anyrcu_read_lock_held());
 	pool_check();
 	anyrcu_thread_offline();
@@ -336,7 +336,7 @@ static void reclaim_in_section(void)
 static void call_mightsleep_in_section(void)
 {
 	anyrcu_read_lock();
-	anyrcu_call_mightsleep(object_invoked, object_get());
+	object_defer_mightsleep();
 }
 
 static void free_mightsleep_in_section(void)
@@ -524,7 +524,7 @@ static void past_page_bytes(void)
 	CHECK(stats().deferred_chain == s.deferred_chain + 1);
 	for (int i = 0; i < 20000; i++)
 		anyrcu_call(&object_get()->head, i % 5 ? object_called : object_called_too);
-	anyrcu_call_mightsleep(object_invoked, object_get());
+	object_defer_mightsleep();
 	anyrcu_free_mightsleep(malloc(10));
 	CHECK(stats().defer_bytes_high <= 65536);
 	check_sums();
@@ -624,7 +624,7 @@ static void *defers_all_forms(void *arg)
 {
 	for (int i = 0; i < SCALED(20000); i++) {
 		if (i % 16 == 0)
-			anyrcu_call_mightsleep(object_invoked, object_get());
+			object_defer_mightsleep();
 		else if (i % 16 == 1)
 			anyrcu_free_mightsleep(malloc(64));
 		else

@@ -89,7 +89,7 @@ static void fork_with_work_pending(void)
 		struct object *o = object_get();
 
 		anyrcu_call(&o->head, object_called);
-		anyrcu_call_mightsleep(object_invoked, object_get());
+		object_defer_mightsleep();
 		pid = fork();
 		if (!pid)
 			child_checks();
@@ -150,14 +150,13 @@ static void fork_when_online(void)
 
 static void *defers_until_stop(void *arg)
 {
-	while (!atomic_load(&stop)) {
-		if (atomic_load(&pool_used) < POOL - 1000) {
-			anyrcu_read_lock();
-			object_defer((unsigned)atomic_load(&pool_used));
-			anyrcu_read_unlock();
-		}
-		if (arg)
-			test_sleep_ms(0);
+	for (unsigned i = 0; !atomic_load(&stop); i++) {
+		anyrcu_read_lock();
+		object_defer(i);
+		anyrcu_read_unlock();
+		/* A child has all of them to invoke, so that they must not be too many. */
+		if (i % 64 == 0)
+			test_sleep_ms(1);
 	}
 	return NULL;
 }
@@ -198,7 +197,7 @@ static void fork_storm(void)
 	pid_t pid;
 
 	for (size_t i = 0; i < COUNT(t); i++)
-		t[i] = thread_start(defers_until_stop, (void *)i);
+		t[i] = thread_start(defers_until_stop, NULL);
 	for (int i = 0; i < SCALED(300); i++) {
 		pid = fork();
 		if (!pid)
@@ -241,7 +240,7 @@ static void op_defer(unsigned i)
 
 static void op_mightsleep(unsigned i)
 {
-	anyrcu_call_mightsleep(object_invoked, object_get());
+	object_defer_mightsleep();
 }
 
 static void op_page(unsigned i)
@@ -380,7 +379,7 @@ static void raw_fork(void)
 static void other_programs(void)
 {
 	char *argv[] = { (char *)"true", NULL };
-	pthread_t t = thread_start(defers_until_stop, &step);
+	pthread_t t = thread_start(defers_until_stop, NULL);
 	pid_t pid;
 
 	for (int i = 0; i < 20; i++) {
@@ -456,7 +455,7 @@ static void *cancelled(void *arg)
 		else if (how % 5 == 2)
 			anyrcu_gp_wait(anyrcu_gp_start());
 		else if (how % 5 == 3)
-			anyrcu_call_mightsleep(object_invoked, object_get());
+			object_defer_mightsleep();
 		else
 			anyrcu_reclaim(10);
 		object_defer(0);
