@@ -521,7 +521,7 @@ static void past_page_bytes(void)
 	CHECK(stats().deferred == s.deferred && stats().pending == s.pending);
 	CHECK(!atomic_load(&o->invoked));
 	anyrcu_call(&o->head, object_called);
-	CHECK(stats().deferred_chain == s.deferred_chain + 1);
+	CHECK(stats().deferred == s.deferred + 1);
 	for (int i = 0; i < 20000; i++)
 		anyrcu_call(&object_get()->head, i % 5 ? object_called : object_called_too);
 	object_defer_mightsleep();

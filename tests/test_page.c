@@ -200,7 +200,7 @@ static void worker_refills(void)
 		anyrcu_page_free(page[--n], 0);
 }
 
-static void idle_memory_goes_back(void)
+static void memory_goes_back(void)
 {
 	static void *page[32];
 
@@ -214,6 +214,19 @@ static void idle_memory_goes_back(void)
 		anyrcu_page_free(page[i], ANYRCU_PAGE_ORDER_MAX);
 	UNTIL(stats().pages_mapped < COUNT(page) / 4 * bytes(ANYRCU_PAGE_ORDER_MAX));
 	CHECK(stats().pages_mapped_high >= COUNT(page) * bytes(ANYRCU_PAGE_ORDER_MAX));
+}
+
+static void idle_memory_goes_back(void)
+{
+	object_defer(0);
+	pool_check();
+	memory_goes_back();
+}
+
+/* In a program that uses pages and nothing else, too. */
+static void idle_memory_goes_back_without_deferral(void)
+{
+	memory_goes_back();
 }
 
 #if !ASAN && !TSAN /* whose runtimes make system calls of their own */
@@ -316,6 +329,7 @@ static const struct test_case cases[] = {
 	CASE(counted_where_from, .env = { "ANYRCU_WORKERS=0" }),
 	CASE(worker_refills),
 	CASE(idle_memory_goes_back),
+	CASE(idle_memory_goes_back_without_deferral),
 #if !ASAN && !TSAN
 	CASE(no_system_call, .env = { "ANYRCU_WORKERS=0" }),
 #endif

@@ -139,35 +139,29 @@ static void does_not_wait_for_later_reader(void)
 	holder_leave(&after);
 }
 
-static _Atomic int inside[2];
+static _Atomic int last_in;
 static _Atomic bool stop;
 
-/* Two of these hand over to each other, so that one at least is always inside. */
+/* Two of these hand over to each other: one leaves only when the other is inside. */
 static void *relay(void *arg)
 {
-	int me = *(int *)arg;
+	int me = (int)(size_t)arg;
 
-	if (me == 1)
-		UNTIL(atomic_load(&inside[0]));
 	while (!atomic_load(&stop)) {
 		anyrcu_read_lock();
-		atomic_store(&inside[me], 1);
-		while (!atomic_load(&inside[!me]) && !atomic_load(&stop))
+		atomic_store(&last_in, me);
+		while (atomic_load(&last_in) == me && !atomic_load(&stop))
 			sched_yield();
-		atomic_store(&inside[me], 0);
 		anyrcu_read_unlock();
-		while (atomic_load(&inside[!me]) == 0 && !atomic_load(&stop))
-			sched_yield();
 	}
 	return NULL;
 }
 
 static void overlapping_readers_starve_nobody(void)
 {
-	int me[2] = { 0, 1 };
-	pthread_t t[2] = { thread_start(relay, &me[0]), thread_start(relay, &me[1]) };
+	pthread_t t[2] = { thread_start(relay, (void *)1), thread_start(relay, (void *)2) };
 
-	UNTIL(atomic_load(&inside[0]));
+	UNTIL(atomic_load(&last_in));
 	for (int i = 0; i < SCALED(200); i++)
 		anyrcu_synchronize();
 	atomic_store(&stop, true);
