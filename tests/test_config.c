@@ -338,12 +338,13 @@ static void as_environment_says(size_t n)
 	pool_check();
 	UNTIL(workers(tids) >= n);
 	here = workers(tids);
-	CHECK(here == n + TSAN);
+	/* ThreadSanitizer has one that may have started already. */
+	CHECK(here == n || (TSAN && here == n + 1));
 	for (int i = 1; i < 4; i++) {
 		CHECK(!configure((struct anyrcu_config){ .workers = i }));
 		object_defer(0);
 		pool_check();
-		UNTIL(workers(tids) == here);
+		UNTIL(workers(tids) == n || (TSAN && workers(tids) == n + 1));
 	}
 }
 

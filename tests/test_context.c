@@ -211,6 +211,10 @@ static void every_function_interrupted_small_bounds(void)
 	CHECK(!configure(c));
 	handle(SIGRTMIN, on_signal, 0);
 	spares_fill();
+	anyrcu_read_lock();
+	for (int i = 0; i < 20000; i++)
+		object_defer(i);
+	anyrcu_read_unlock();
 	for (size_t i = 0; i < COUNT(ops) - 1; i++) {
 		timer_t t = ticks_start(SIGRTMIN, 60 + (long)i);
 		long from = atomic_load(&handled);
@@ -251,7 +255,8 @@ static void nested_signals(void)
 		ops[i % 11]();
 	for (int i = 0; i < 4; i++)
 		timer_delete(t[i]);
-	CHECK(atomic_load(&deepest) >= 6);
+	/* ThreadSanitizer keeps signals back until the handler has returned. */
+	CHECK(TSAN || atomic_load(&deepest) >= 6);
 	done();
 }
 
@@ -292,6 +297,7 @@ static void threads_signal_each_other(void)
 	done();
 }
 
+#if !TSAN /* which calls handlers late, on the stack of whom it finds */
 static char *alternate;
 static size_t alternate_size;
 
@@ -307,7 +313,7 @@ static void on_alternate_stack(int sig)
 /* The least that the system calls enough for a handler, for all that it may call. */
 static void alternate_stack(void)
 {
-	stack_t s = { .ss_size = ASAN || TSAN ? 1 << 18 : (size_t)sysconf(_SC_SIGSTKSZ) };
+	stack_t s = { .ss_size = ASAN ? 1 << 18 : (size_t)sysconf(_SC_SIGSTKSZ) };
 	timer_t t;
 
 	alternate_size = s.ss_size;
@@ -327,6 +333,8 @@ static void alternate_stack(void)
 	CHECK(!sigaltstack(&s, NULL));
 	done();
 }
+
+#endif
 
 static _Atomic int waiting;
 
@@ -522,7 +530,9 @@ static const struct test_case cases[] = {
 	CASE(every_function_interrupted_small_bounds),
 	CASE(nested_signals),
 	CASE(threads_signal_each_other),
+#if !TSAN
 	CASE(alternate_stack),
+#endif
 	CASE(first_use_of_thread_in_handler),
 	CASE(first_use_of_process_in_handler),
 	CASE(registration_interrupted),

@@ -241,6 +241,7 @@ static void stopped_and_continued(void)
 	thread_join(t);
 }
 
+#if !ASAN /* which opens files when it looks for leaks */
 static void no_files(void)
 {
 	struct rlimit none = { 3, 3 };
@@ -248,6 +249,7 @@ static void no_files(void)
 	CHECK(!setrlimit(RLIMIT_NOFILE, &none));
 	workload();
 }
+#endif
 
 #if !ASAN && !TSAN /* whose shadow is larger than any such limit */
 static size_t address_space(void)
@@ -379,7 +381,9 @@ static const struct test_case cases[] = {
 	{ .name = "one_cpu", .body = workload, .before = use_one_cpu },
 	CASE(cpus_taken_away),
 	CASE(stopped_and_continued),
+#if !ASAN
 	CASE(no_files),
+#endif
 #if !ASAN && !TSAN
 	CASE(no_memory),
 	CASE(no_memory_for_readers),
