@@ -216,7 +216,7 @@ static noinline bool append_slow(struct slot *s)
 	anyrcu_read_unlock();
 	/* Outside the section: a worker that preempts us in the wake would find a reader to wait for. */
 	if (s->opened)
-		defer_wake(s->sealed && s->sealed % DEFER_SEALED_WAKE == 0);
+		defer_wake(defer_flood_begins(defer_pending_closed()) || (s->sealed && s->sealed % DEFER_SEALED_WAKE == 0));
 	return done;
 }
 
@@ -273,10 +273,10 @@ static noinline bool refuse(uint64_t *why)
 	return false;
 }
 
-/* Far beyond what flood control should have held it at; checked where it is cheap, which flood control makes it. */
+/* Far beyond what flood control should have held it at. */
 static bool too_many(void)
 {
-	return unlikely(load(&defer_flood)) && defer_pending() > 4 * load(&defer_limits.pending_max);
+	return unlikely(load(&defer_flood)) && defer_pending_closed() > 4 * load(&defer_limits.pending_max);
 }
 
 bool anyrcu_call_headless(void (*func)(void *arg), void *arg)

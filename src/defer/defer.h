@@ -83,6 +83,10 @@ extern struct defer_limits defer_limits;
 /* Deferrals that have been accepted, and those that wait. Any context. */
 uint64_t defer_deferred_page(void);
 uint64_t defer_pending(void);
+/* The same without what is in the open pages, which takes a look at each CPU. Any context. */
+uint64_t defer_pending_closed(void);
+/* More is pending than should be: flood control begins, if it has not. Any context. */
+bool defer_flood_begins(uint64_t pending);
 
 /* ---- debug.c ---- */
 

@@ -84,9 +84,14 @@ static uint64_t objects(const struct defer_page *p)
 	return defer_used(p) / defer_width(p->open.key);
 }
 
+static uint64_t deferred_closed(void)
+{
+	return load(&defer_stats.page) + load(&defer_sealed_objects);
+}
+
 uint64_t defer_deferred_page(void)
 {
-	uint64_t n = load(&defer_stats.page) + load(&defer_sealed_objects);
+	uint64_t n = deferred_closed();
 
 	anyrcu_read_lock(); /* so that the pages we look at stay pages */
 	for (uint32_t cpu = 0; cpu < load(&defer_ncpus); cpu++) {
@@ -101,12 +106,34 @@ uint64_t defer_deferred_page(void)
 	return n;
 }
 
+static uint64_t pending(uint64_t in_pages, uint64_t invoked)
+{
+	int64_t n = in_pages + load(&defer_stats.chain) + load(&defer_stats.inline_) - invoked;
+
+	return n > 0 ? n : 0;
+}
+
 uint64_t defer_pending(void)
 {
 	uint64_t invoked = load_acquire(&defer_stats.invoked);
-	int64_t n = defer_deferred_page() + load(&defer_stats.chain) + load(&defer_stats.inline_) - invoked;
 
-	return n > 0 ? n : 0;
+	return pending(defer_deferred_page(), invoked);
+}
+
+uint64_t defer_pending_closed(void)
+{
+	uint64_t invoked = load_acquire(&defer_stats.invoked);
+
+	return pending(deferred_closed(), invoked);
+}
+
+bool defer_flood_begins(uint64_t pending)
+{
+	if (pending <= load(&defer_limits.pending_max) || load(&defer_flood) || xchg(&defer_flood, true))
+		return false;
+	count_add(&defer_stats.floods, 1);
+	port_probe1(flood, pending);
+	return true;
 }
 
 /* What has come into a page since it was counted last. Under the lock. */
@@ -122,16 +149,11 @@ static void count_page(struct defer_page *p)
 
 static void flood_check(void)
 {
-	uint64_t pending = defer_pending(), max = load(&defer_limits.pending_max);
+	uint64_t pending = defer_pending();
 
 	count_max(&defer_stats.pending_high, pending);
-	if (!defer_flood && pending > max) {
-		store(&defer_flood, true);
-		count_add(&defer_stats.floods, 1);
-		port_probe1(flood, pending);
-	} else if (defer_flood && pending < max / 2) {
+	if (!defer_flood_begins(pending) && pending < load(&defer_limits.pending_max) / 2 && load(&defer_flood))
 		store(&defer_flood, false);
-	}
 }
 
 uint32_t defer_help_wanted(void)

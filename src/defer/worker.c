@@ -40,7 +40,7 @@ static struct {
 
 unsigned defer_workers(void)
 {
-	return load(&workers.count);
+	return port_forked_raw() ? 0 : load(&workers.count);
 }
 
 void defer_wake(bool urgent)
@@ -120,10 +120,12 @@ static void idle(uint32_t generation)
 	uint64_t until = port_now() + LINGER;
 
 	sleep_deep(generation, pages_want_timer() ? LINGER : 0);
-	if (!defer_empty())
+	if (!defer_empty()) {
 		defer_delay_starts();
-	else if ((int64_t)(port_now() - until) >= 0 && pages_idle())
+	} else if ((int64_t)(port_now() - until) >= 0 && pages_idle()) {
 		pages_trim();
+		gp_sweep();
+	}
 }
 
 static int start(uint32_t i, uint32_t generation, bool help);

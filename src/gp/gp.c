@@ -237,6 +237,13 @@ void anyrcu_synchronize(void)
 	wait(gp_cookie());
 }
 
+void gp_sweep(void)
+{
+	port_lock(&gp.lock);
+	reader_sweep();
+	port_unlock(&gp.lock);
+}
+
 /* Who holds up the grace period, if it is time to say so. */
 static bool stalled(struct anyrcu_stall *s, struct stall *how)
 {

@@ -33,6 +33,8 @@ bool gp_wanted(void);
 void gp_step(void);
 /* Wait a moment, unless @cookie's grace period has ended: @round counts from 0. Task. */
 void gp_pause(anyrcu_gp_t cookie, unsigned round);
+/* Take back the records that ended threads have kept. A system call for each record. Task. */
+void gp_sweep(void);
 /* Report the reader that has held up the grace period for too long, if there is one. Task, no locks held. */
 void gp_stall_check(void);
 
@@ -66,6 +68,7 @@ struct anyrcu_reader *reader_scan(struct reader_cursor *at, uint64_t seq);
 bool reader_crowd_empty(void);
 /* A thread that ended inside a section cannot read any more: true if this was one, and its record is free now. Under the gp lock. */
 bool reader_bury(struct anyrcu_reader *r);
+void reader_sweep(void); /* bury all that can be. Under the gp lock. */
 uint32_t reader_tid(const struct anyrcu_reader *r);
 uint64_t reader_count(void);
 void reader_fork_child(uint32_t parent_tid);

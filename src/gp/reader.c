@@ -329,6 +329,13 @@ bool reader_bury(struct anyrcu_reader *r)
 	return true;
 }
 
+void reader_sweep(void)
+{
+	for (struct reader_block *b = load_acquire(&blocks); b; b = b->next)
+		for (unsigned i = 0; i < b->n; i++)
+			reader_bury(&b->r[i]);
+}
+
 uint64_t reader_count(void)
 {
 	uint64_t n = 0;

@@ -59,8 +59,8 @@ static bool valid(const struct anyrcu_config *c)
 {
 	return (c->workers == -1 || in_range(c->workers, 1, ANYRCU_WORKERS_MAX)) &&
 	       (c->worker_rt_priority == 0 || in_range(c->worker_rt_priority, 1, 99)) && cpus_usable(c) &&
-	       in_range(c->delay_us, 1, 10000000) && in_range(c->pending_max, 1024, UINT64_MAX / 8) &&
-	       in_range(c->page_bytes_max, 65536, UINT64_MAX) && in_range(c->stall_ms, 10, 86400000);
+	       in_range(c->delay_us, 1, 10000000) && c->pending_max >= 1024 &&
+	       c->page_bytes_max >= 65536 && in_range(c->stall_ms, 10, 86400000);
 }
 
 /* A program built against an older header has a shorter struct, against a newer one a longer, whose additions must be unused. */
@@ -94,11 +94,15 @@ static int env_workers(int workers)
 	return n == 0 ? -1 : n;
 }
 
-static bool env_is(const char *name, const char *value)
+static bool env_switch(const char *name, bool otherwise)
 {
 	const char *s = getenv(name);
 
-	return s && !strcmp(s, value);
+	if (s && (!strcmp(s, "0") || !strcmp(s, "1")))
+		return *s == '1';
+	if (s && *s)
+		port_report("%s=%s is neither 0 nor 1; ignored", name, s);
+	return otherwise;
 }
 
 static struct port_lock configuring;
@@ -115,7 +119,7 @@ int anyrcu_init(const struct anyrcu_config *config)
 		return -EINVAL;
 	port_lock(&configuring);
 	store(&defer_limits.delay_ns, c.delay_us * 1000);
-	store(&defer_limits.pending_max, c.pending_max);
+	store(&defer_limits.pending_max, c.pending_max < UINT64_MAX / 8 ? c.pending_max : UINT64_MAX / 8); /* it is multiplied */
 	store(&defer_limits.bytes_max, c.page_bytes_max);
 	gp_configure(c.stall_ms, c.stall_hook, c.stall_arg);
 	workers = env_workers(c.workers);
@@ -172,9 +176,9 @@ static void wake_deep(void)
 
 __attribute__((constructor(102))) static void start(void)
 {
-	bool debug = env_is("ANYRCU_DEBUG", "1");
+	bool debug = env_switch("ANYRCU_DEBUG", false);
 
-	port_init(!env_is("ANYRCU_MEMBARRIER", "0"), !env_is("ANYRCU_RSEQ", "0"));
+	port_init(env_switch("ANYRCU_MEMBARRIER", true), env_switch("ANYRCU_RSEQ", true));
 	port_process();
 	port_thread_exit_hook = thread_exit;
 	gp_hooks.kick = wake_urgent;

@@ -50,9 +50,11 @@ void port_free(void *p);
 uintptr_t port_self(void);
 /* The thread's number in this process, never 0. A system call. Any context. */
 uint32_t port_tid(void);
+/* Is this the child of a fork() that ran no handlers? A system call. Any context. */
+bool port_forked_raw(void);
 /*
- * Has the thread ended? A recycled number counts as living, and so does each in the child of a fork() that ran no handlers, as the one
- * thread that is there still goes by its former number. System calls. Any context.
+ * Has the thread ended? A recycled number counts as living, and so does each after port_forked_raw(), as the one thread that is there
+ * still goes by its former number. System calls. Any context.
  */
 bool port_tid_dead(uint32_t tid);
 /*

@@ -76,6 +76,11 @@ int port_thread_start(void (*main)(void *), void *arg, int cpu, int rt)
 	return -11; /* one thread is all there is */
 }
 
+bool port_forked_raw(void)
+{
+	return false;
+}
+
 void port_follow_end(void)
 {
 }

@@ -39,9 +39,14 @@ void port_process(void)
 	process = getpid();
 }
 
+bool port_forked_raw(void)
+{
+	return process != getpid();
+}
+
 bool port_tid_dead(uint32_t tid)
 {
-	return process == getpid() && sys(SYS_tgkill, process, tid, 0) == -ESRCH;
+	return !port_forked_raw() && sys(SYS_tgkill, process, tid, 0) == -ESRCH;
 }
 
 /* ---- sleeping and locks ---- */
