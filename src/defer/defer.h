@@ -122,7 +122,7 @@ extern uint64_t defer_sealed_objects; /* and what is in them; may lag behind the
 extern bool defer_flood;      /* more is pending than should be */
 /* How many workers more than there are the backlog of a flood calls for: one for each quarter of the bound beyond it. Task. */
 uint32_t defer_help_wanted(void);
-#define DEFER_SEALED_WAKE 32
+#define DEFER_SEALED_WAKE 64
 
 /* ---- worker.c ---- */
 

@@ -377,27 +377,38 @@ static bool chain_take(struct drainer *d)
 	return true;
 }
 
+/* Under the lock. */
 static struct drainer *grab(bool only_free)
 {
-	struct drainer *d;
+	struct drainer *d = load(&pipe.pause) ? NULL : drainer_of(0);
 
-	if (!load(&pipe.nready) || load(&pipe.pause))
+	if (!d)
+		return NULL;
+	d->page = ready_take(port_cpu(), only_free);
+	d->chain = NULL;
+	d->done = 0;
+	d->resting = 0;
+	if (d->page)
+		d->gen = d->page->gen;
+	if (!d->page && (only_free || !chain_take(d)))
+		return NULL;
+	store(&d->owner, port_self());
+	return d;
+}
+
+/* Give back what is left of @d, unless NULL, and take the next, if @more. */
+static struct drainer *turn(struct drainer *d, bool more, bool only_free)
+{
+	struct defer_page *drained = NULL;
+
+	if (!d && (!more || !load(&pipe.nready)))
 		return NULL;
 	port_lock(&pipe.lock);
-	d = drainer_of(0);
-	if (d) {
-		d->page = ready_take(port_cpu(), only_free);
-		d->chain = NULL;
-		d->done = 0;
-		d->resting = 0;
-		if (d->page)
-			d->gen = d->page->gen;
-		if (d->page || (!only_free && chain_take(d)))
-			store(&d->owner, port_self());
-		else
-			d = NULL;
-	}
+	if (d)
+		drained = give_back(d);
+	d = more ? grab(only_free) : NULL;
 	port_unlock(&pipe.lock);
+	page_free(drained, 0);
 	return d;
 }
 
@@ -503,13 +514,11 @@ static void drain_chain(struct drainer *d, size_t budget)
 size_t defer_drain(size_t budget, unsigned how)
 {
 	int cancel = port_cancel_off();
-	struct drainer *d;
+	struct drainer *d = NULL;
 	size_t n = 0;
 
 	port_thread_exit_arm(); /* a callback may end the thread, which need not have been a reader yet */
-	while (n < budget && (d = grab(how & DEFER_ONLY_FREE))) {
-		struct defer_page *drained;
-
+	while ((d = turn(d, n < budget, how & DEFER_ONLY_FREE))) {
 		/*
 		 * Objects were made and deferred on this page's CPU, and will be made again there: their lines, and malloc's lists through
 		 * them, are in its caches. Draining on another CPU pulls each of them over and back; measured, that doubles the whole cost
@@ -524,10 +533,6 @@ size_t defer_drain(size_t budget, unsigned how)
 		else
 			drain_mixed(d, d->page, budget - n);
 		n += d->done;
-		port_lock(&pipe.lock);
-		drained = give_back(d);
-		port_unlock(&pipe.lock);
-		page_free(drained, 0);
 	}
 	port_cancel_on(cancel);
 	return n;

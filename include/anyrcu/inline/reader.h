@@ -68,19 +68,26 @@ static inline void anyrcu_full_fence(void)
 #endif
 }
 
+/* Mostly so, but not so often that the way of an online thread should be put out of line. */
+#if (defined(__clang__) && __clang_major__ >= 11) || (!defined(__clang__) && defined(__GNUC__) && __GNUC__ >= 9)
+#define ANYRCU_MOSTLY(x) __builtin_expect_with_probability((x), 1, 0.7)
+#else
+#define ANYRCU_MOSTLY(x) __builtin_expect((x), 1)
+#endif
+
 static inline void anyrcu_reader_enter(void)
 {
 	struct anyrcu_reader *self = anyrcu_self;
 	uint64_t c = __atomic_load_n(&self->ctr, __ATOMIC_RELAXED);
 
-	if (__builtin_expect(c == 0, 1)) {
+	if (ANYRCU_MOSTLY(c == 0)) {
 		uint64_t g = __atomic_load_n(&anyrcu_gp.ctr, __ATOMIC_ACQUIRE);
 
 		__atomic_store_n(&self->ctr, g, __ATOMIC_RELEASE);
 		if (__builtin_expect((g & ANYRCU_READER_FENCE) != 0, 0))
 			anyrcu_full_fence();
 		__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	} else if (__builtin_expect((c & ANYRCU_READER_QS) == 0, 1)) {
+	} else if (__builtin_expect((c & ANYRCU_READER_QS) == 0, 0)) {
 		anyrcu_reader_enter_slow();
 	}
 }
@@ -90,7 +97,7 @@ static inline void anyrcu_reader_exit(void)
 	struct anyrcu_reader *self = anyrcu_self;
 	uint64_t c = __atomic_load_n(&self->ctr, __ATOMIC_RELAXED);
 
-	if (__builtin_expect((c & (ANYRCU_READER_NEST | ANYRCU_READER_UNREG)) == 1, 1)) {
+	if (ANYRCU_MOSTLY((c & (ANYRCU_READER_NEST | ANYRCU_READER_UNREG)) == 1)) {
 		__atomic_signal_fence(__ATOMIC_SEQ_CST);
 		__atomic_store_n(&self->ctr, 0, __ATOMIC_RELEASE);
 	} else if (__builtin_expect((c & ANYRCU_READER_QS) == 0, 0)) {
