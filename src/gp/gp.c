@@ -29,9 +29,13 @@
  * Numbers are compared by signed difference and start near their end, so each process wraps them, in 64 bits and in
  * the 44 bits of a record, in its first thousand grace periods.
  *
- * Who writes: started, done, the scan: whoever holds gp.lock, a task. needed: any context, by count_max's loop. The lock is held for steps
- * that do not wait, so the engine is driven by whoever wants progress, and a driver that stops for a minute outside a step
- * holds up nobody. A handler takes no lock: it asks (needed) and looks (done).
+ * Who writes: started, done, the scan: the driver, a task. needed: any context, by count_max's loop. There is one driver at a time, for
+ * steps that do not wait, so the engine is driven by whoever wants progress, and one that stops for a minute outside a step
+ * holds up nobody. A handler does not drive: it asks (needed) and looks (done).
+ *
+ * fork() does not wait for the driver, which therefore need not keep signals out, as the holders of locks do: the child makes whole what a
+ * driver that it does not have, or that its handler interrupted, has left half done. Only begin s can be half done: then the number is
+ * published and the scan begun again, which does no harm if that had been done, or is done again by the interrupted step.
  */
 #include <gp/gp.h>
 #include <port/port.h>
@@ -50,12 +54,12 @@ static struct {
 	uint32_t bell; /* changes when done does */
 	uint32_t waiters;
 
-	struct port_lock lock;
+	uintptr_t driver;	 /* its port_self(), or 0 */
 	struct reader_cursor at; /* of the scan */
 	uint64_t began;
 	uint64_t look_dead;    /* when to look next whether who holds it up is alive */
 	uint64_t report;       /* when to report next; 0: not set yet */
-	uint32_t fork_tid; /* under the lock */
+	uint32_t fork_tid; /* of the thread that forks, one at a time */
 } gp = { .started = GP_FIRST, .done = GP_FIRST, .needed = GP_FIRST };
 
 static struct stall {
@@ -72,22 +76,38 @@ static bool before(uint64_t a, uint64_t b)
 	return (int64_t)(a - b) < 0;
 }
 
+static bool drive(void)
+{
+	return !load(&gp.driver) && cmpxchg(&gp.driver, 0, port_self());
+}
+
+static void drive_soon(void)
+{
+	while (!drive())
+		port_sleep(50000);
+}
+
+static void drive_end(void)
+{
+	store_release(&gp.driver, 0);
+}
+
 void gp_configure(uint64_t stall_ms, void (*hook)(const struct anyrcu_stall *, void *), void *arg)
 {
-	port_lock(&gp.lock);
+	drive_soon();
 	store(&stall.ns, stall_ms * MS);
 	stall.hook = hook;
 	stall.arg = arg;
-	port_unlock(&gp.lock);
+	drive_end();
 }
 
 /* A grace period that fenced only for itself may be under way; new readers, who now do not fence, have its number. */
 void gp_init(void)
 {
-	port_lock(&gp.lock);
+	drive_soon();
 	if (port_fence_all_works)
 		__atomic_fetch_and(&anyrcu_gp.ctr, ~ANYRCU_READER_FENCE, __ATOMIC_SEQ_CST);
-	port_unlock(&gp.lock);
+	drive_end();
 }
 
 anyrcu_gp_t gp_cookie(void)
@@ -126,6 +146,17 @@ bool gp_wanted(void)
 	return !anyrcu_gp_done(gp_newest());
 }
 
+/* All readers that begin from here on have this number. */
+static void publish(uint64_t seq)
+{
+	store_release(&anyrcu_gp.ctr, GP_WORD(seq) | (port_fence_all_works ? 0 : ANYRCU_READER_FENCE));
+	/* Pairs with the order of store and loads in each reader; without it a section could be missed and still see the old. */
+	full_fence();
+	if (port_fence_all_works)
+		port_fence_all();
+	reader_scan_begin(&gp.at);
+}
+
 static void begin(void)
 {
 	uint64_t seq = gp.started + 1;
@@ -135,12 +166,7 @@ static void begin(void)
 	gp.report = 0;
 	store(&gp.started, seq);
 	full_fence(); /* pairs with that in gp_cookie(); without it a cookie could name a grace period that misses its caller */
-	store_release(&anyrcu_gp.ctr, GP_WORD(seq) | (port_fence_all_works ? 0 : ANYRCU_READER_FENCE));
-	/* Pairs with the order of store and loads in each reader; without it a section could be missed and still see the old. */
-	full_fence();
-	if (port_fence_all_works)
-		port_fence_all();
-	reader_scan_begin(&gp.at);
+	publish(seq);
 	store(&gp_stats.started, gp_stats.started + 1);
 	port_probe1(gp_start, seq);
 }
@@ -179,13 +205,13 @@ static bool passed(void)
 
 void gp_step(void)
 {
-	if (!port_trylock(&gp.lock))
+	if (!drive())
 		return;
 	if (gp.started == gp.done && gp_wanted())
 		begin();
 	if (gp.started != gp.done && passed())
 		end();
-	port_unlock(&gp.lock);
+	drive_end();
 }
 
 /*
@@ -239,9 +265,9 @@ void anyrcu_synchronize(void)
 
 void gp_sweep(void)
 {
-	port_lock(&gp.lock);
+	drive_soon();
 	reader_sweep();
-	port_unlock(&gp.lock);
+	drive_end();
 }
 
 /* Who holds up the grace period, if it is time to say so. */
@@ -251,7 +277,7 @@ static bool stalled(struct anyrcu_stall *s, struct stall *how)
 	struct anyrcu_reader *r;
 	bool due = false;
 
-	if (!port_trylock(&gp.lock))
+	if (!drive())
 		return false;
 	if (gp.started != gp.done && !before(now, gp.report ? gp.report : gp.began + stall.ns)) {
 		due = true;
@@ -262,7 +288,7 @@ static bool stalled(struct anyrcu_stall *s, struct stall *how)
 		store(&gp_stats.stalls, gp_stats.stalls + 1);
 		*how = stall;
 	}
-	port_unlock(&gp.lock);
+	drive_end();
 	return due;
 }
 
@@ -295,18 +321,14 @@ void gp_stall_check(void)
 
 void gp_fork_prepare(void)
 {
-	port_lock(&gp.lock);
 	gp.fork_tid = port_tid();
-}
-
-void gp_fork_parent(void)
-{
-	port_unlock(&gp.lock);
 }
 
 void gp_fork_child(void)
 {
 	reader_fork_child(gp.fork_tid);
 	store(&gp.waiters, 0);
-	gp_fork_parent();
+	publish(gp.started);
+	if (gp.driver != port_self())
+		drive_end();
 }

@@ -51,7 +51,6 @@ void gp_must_not_read(const char *what);
 void gp_thread_exit(void);
 
 void gp_fork_prepare(void);
-void gp_fork_parent(void);
 void gp_fork_child(void);
 
 /* ---- between reader.c and gp.c ---- */
@@ -62,13 +61,13 @@ struct reader_cursor {
 	unsigned i;
 };
 void reader_scan_begin(struct reader_cursor *at);
-/* The first record, from the cursor on, of a reader that began before @seq; NULL when there is none left. Under the gp lock. */
+/* The first record, from the cursor on, of a reader that began before @seq; NULL when there is none left. The driver. */
 struct anyrcu_reader *reader_scan(struct reader_cursor *at, uint64_t seq);
 /* Readers without a record of their own: must be none at the end of the scan. */
 bool reader_crowd_empty(void);
-/* A thread that ended inside a section cannot read any more: true if this was one, and its record is free now. Under the gp lock. */
+/* A thread that ended inside a section cannot read any more: true if this was one, and its record is free now. The driver. */
 bool reader_bury(struct anyrcu_reader *r);
-void reader_sweep(void); /* bury all that can be. Under the gp lock. */
+void reader_sweep(void); /* bury all that can be. The driver. */
 uint32_t reader_tid(const struct anyrcu_reader *r);
 uint64_t reader_count(void);
 void reader_fork_child(uint32_t parent_tid);

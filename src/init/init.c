@@ -148,7 +148,6 @@ static void fork_prepare(void)
 static void fork_parent(void)
 {
 	pages_fork_done();
-	gp_fork_parent();
 	defer_fork_parent();
 	port_unlock(&configuring);
 }
