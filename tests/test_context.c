@@ -376,7 +376,8 @@ static void first_use_of_process_in_handler(void)
 
 static void *first_reads_interrupted(void *arg)
 {
-	timer_t t = ticks_start(SIGRTMIN, 20);
+	/* Longer than the handler takes, or nothing else would run. */
+	timer_t t = ticks_start(SIGRTMIN, TSAN ? 2000 : 20);
 
 	anyrcu_read_lock();
 	expect(anyrcu_read_lock_held());
