@@ -108,7 +108,7 @@ static inline void test_case_run(void **state)
 		setpgid(0, 0);
 		for (size_t i = 0; i < COUNT(c->env) && c->env[i]; i++)
 			putenv((char *)c->env[i]);
-		alarm(c->seconds ? c->seconds : 20);
+		alarm((c->seconds ? c->seconds : 60) * (TSAN || ASAN ? 3 : 1)); /* against a hang; no case needs a tenth of it alone */
 		dup2(file, 2);
 		if (c->before)
 			c->before();

@@ -71,18 +71,18 @@ void port_sleep(uint64_t ns)
 }
 
 /*
- * What a fault raises must reach the program's handler; all else waits while a lock is held, and in our own threads is left to the
- * program's. The kernel's form of a set, as libc's functions do not block the signals that it uses itself.
+ * Signals, as the kernel's set. What a fault raises must reach the program's handler, and setuid() in any thread waits until each has taken
+ * libc's own signals, 32 and 33; all else waits while a lock is held, and is taken by the program's threads, not by ours.
  */
-#define FAULT(sig) (UINT64_C(1) << ((sig)-1))
-#define NOT_FAULTS                                                                                                             \
-	~(FAULT(SIGSEGV) | FAULT(SIGBUS) | FAULT(SIGFPE) | FAULT(SIGILL) | FAULT(SIGTRAP) | FAULT(SIGABRT) | FAULT(SIGSYS))
+#define BIT(sig) (UINT64_C(1) << ((sig)-1))
+#define SIGNALS                                                                                                        \
+	~(BIT(SIGSEGV) | BIT(SIGBUS) | BIT(SIGFPE) | BIT(SIGILL) | BIT(SIGTRAP) | BIT(SIGABRT) | BIT(SIGSYS) | BIT(32) | BIT(33))
 
 static PORT_THREAD_LOCAL bool ours; /* one of port_thread_start(): blocks all of these anyway */
 
 static uint64_t signals_block(void)
 {
-	uint64_t set = NOT_FAULTS, former = 0;
+	uint64_t set = SIGNALS, former = 0;
 
 	if (!ours)
 		sys(SYS_rt_sigprocmask, SIG_BLOCK, &set, &former, sizeof(set));
@@ -213,7 +213,7 @@ void port_follow_end(void)
 
 static int create(pthread_attr_t *attr, struct start *s)
 {
-	uint64_t all = NOT_FAULTS, former = 0;
+	uint64_t all = SIGNALS, former = 0;
 	pthread_t thread;
 	int err;
 
