@@ -25,8 +25,11 @@ bench: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet
 	@scripts/bench.sh $(BUILD)
 
-install: all
+install: $(BUILD)/build.ninja
+	@meson configure $(BUILD) -Dprefix=$(PREFIX)
+	@ninja -C $(BUILD) --quiet
 	@meson install -C $(BUILD) --quiet
+	@[ -n "$(DESTDIR)" ] || ldconfig
 
 clean:
 	rm -rf $(BUILD) build-*

@@ -28,6 +28,18 @@ for symbol in $exported; do
 done
 [ "$(echo "$exported" | wc -l)" -gt 20 ]
 
+# The tool finds what it preloads, and the manual its pages.
+LD_LIBRARY_PATH=$lib "$(find "$dir/root" -name anyrcu -path '*/bin/*')" record -o "$dir/trace" -- true 2>"$dir/said" || { cat "$dir/said"; exit 1; }
+[ -s "$dir/trace" ]
+man=$(dirname "$(find "$dir/root" -name anyrcu.7)")/..
+[ "$(find "$man" -name '*.[1-9]' | wc -l)" = "$(find "$src/docs/man" -name '*.[1-9]' | wc -l)" ]
+# Where there is systemtap's header there are probes.
+if grep -q ANYRCU_USDT "$build/compile_commands.json"; then
+	for probe in gp_start gp_end collect drain flood stall page_refused; do
+		readelf -n "$lib/libanyrcu.so" | grep -q "Name: $probe\$" || { echo "no probe $probe"; exit 1; }
+	done
+fi
+
 cc -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror $cflags "$src/examples/first.c" -o "$dir/first" $libs
 [ "$(LD_LIBRARY_PATH=$lib "$dir/first")" = "reads version 1" ]
 cc -std=c11 -D_GNU_SOURCE $cflags "$src/examples/first.c" -o "$dir/first-static" "$lib/libanyrcu.a"
