@@ -164,6 +164,10 @@ void anyrcu_reader_enter_slow(void)
 			crowd_enter();
 		return;
 	}
+	if (c == 0) { /* a handler has registered the thread since the inline part looked: this section still needs its number */
+		anyrcu_reader_enter();
+		return;
+	}
 	if ((c & ANYRCU_READER_NEST) == ANYRCU_READER_NEST)
 		port_bug("anyrcu_read_lock(): nested more than %u deep", ANYRCU_READER_NEST);
 	store(&self->ctr, c + 1);
