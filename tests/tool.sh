@@ -84,8 +84,8 @@ done
 # ---- benches ----
 
 run 0 scale --help
-schemes=$(grep -cE '^  (immediate|anyrcu-(free|headless|call)|urcu-(call_rcu|call_rcu-percpu|defer_rcu)|ck_epoch) ' "$dir/out")
-[ "$schemes" = 8 ] || fail "--help names $schemes schemes"
+schemes=$(grep -cE '^  (immediate|in-bulk|anyrcu-(free|headless|call)|urcu-(call_rcu|call_rcu-percpu|defer_rcu)|ck_epoch) ' "$dir/out")
+[ "$schemes" = 9 ] || fail "--help names $schemes schemes"
 schemes=$((schemes - $(grep -c 'not in this build' "$dir/out" || true)))
 readers=3
 grep -q '^  urcu-call_rcu  *not in' "$dir/out" || readers=$((readers + 2))
@@ -141,7 +141,7 @@ tool=$alone
 wrong "'ck_epoch' is not in this build" scale --schemes=anyrcu-free,ck_epoch defer
 run 0 scale --help && says 'ck_epoch +not in this build'
 run 0 scale --quick --json all
-json "$dir/out" defer 4 $load
+json "$dir/out" defer 5 $load
 tool=$1
 
 # ---- failures ----

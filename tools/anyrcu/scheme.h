@@ -82,7 +82,7 @@ extern const size_t nknown_schemes;
 extern const struct flavour flavour_none, flavour_anyrcu, flavour_anyrcu_qs;
 extern const struct flavour flavour_urcu_memb, flavour_urcu_qsbr, flavour_ck;
 extern const struct invoker invoker_pages, invoker_chain, invoker_urcu, invoker_ck;
-extern const struct scheme scheme_immediate, scheme_anyrcu_free, scheme_anyrcu_headless, scheme_anyrcu_call;
+extern const struct scheme scheme_immediate, scheme_in_bulk, scheme_anyrcu_free, scheme_anyrcu_headless, scheme_anyrcu_call;
 extern const struct scheme scheme_urcu_call, scheme_urcu_call_percpu, scheme_urcu_defer, scheme_ck;
 
 #endif

@@ -14,6 +14,7 @@
 
 const struct known_scheme known_schemes[] = {
 	{ "immediate", NULL, &scheme_immediate },
+	{ "in-bulk", NULL, &scheme_in_bulk },
 	{ "anyrcu-free", NULL, &scheme_anyrcu_free },
 	{ "anyrcu-headless", NULL, &scheme_anyrcu_headless },
 	{ "anyrcu-call", NULL, &scheme_anyrcu_call },
