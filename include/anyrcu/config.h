@@ -30,7 +30,7 @@ struct anyrcu_stall {
 
 /**
  * struct anyrcu_config - what can be set; zero means the default, in every field but @size
- * @size: sizeof(struct anyrcu_config), so that later versions may add fields
+ * @size: sizeof(struct anyrcu_config), so that later versions may add fields; a smaller one means that those behind are not set
  * @workers: threads that reclaim: 1 by default, at most ANYRCU_WORKERS_MAX; -1 for none (anyrcu_reclaim()). In a flood they call helpers,
  *           one for each CPU at most, which end with it
  * @worker_rt_priority: SCHED_FIFO priority 1 to 99 of the workers; by default they are ordinary threads
@@ -39,8 +39,8 @@ struct anyrcu_stall {
  * @delay_us: how long a page that is not full may wait to be drained, microseconds: 1 to 10,000,000; 10,000 by default
  * @pending_max: deferrals pending at which flood control begins (helpers; callers of mightsleep forms lend a hand): at least 1024;
  *               131,072 by default. Past four times as many, the headless forms return false
- * @page_bytes_max: bytes that pages of pointers may take before deferrals go to the chain: at least
- *                  65,536; 64 MiB by default
+ * @page_bytes_max: bytes that pages of pointers may take: at least 65,536; 64 MiB by default. While they do, what needs one more page
+ *                  goes to the chain, or is refused where there is no head
  * @stall_ms: milliseconds after which a reader that holds up a grace period is reported: 10 to 86,400,000; 10,000 by default
  * @stall_hook: takes the report of a stall over from stderr; called from a worker or a thread that waits for the grace period
  * @stall_arg: given to @stall_hook
@@ -65,7 +65,11 @@ struct anyrcu_config {
  *
  * May be called again to change it; workers then stop or start. The environment can override for one run: ANYRCU_WORKERS=N, where 0
  * and -1 mean none; ANYRCU_DEBUG=1 (find double deferral and misuse of heads, while they wait in pages), ANYRCU_RSEQ=0 and
- * ANYRCU_MEMBARRIER=0 (do as on a machine without them). The last three are read when the library is loaded.
+ * ANYRCU_MEMBARRIER=0 (do as on a machine without them). The last three are read when the library is loaded. A value that is none is
+ * reported and ignored.
+ *
+ * A worker that is not pinned moves to the CPU on which objects were deferred before it frees them, and takes its time there. Pin the
+ * workers elsewhere where real-time threads defer on CPUs of their own.
  *
  * For its stack, a stall report sends SIGURG to the stalled thread, if the program has left that signal at its default.
  *

@@ -87,7 +87,7 @@ ANYRCU_API bool anyrcu_call_headless(void (*func)(void *arg), void *arg) __attri
  * @ptr: the object, as malloc() returned it; NULL is allowed and does nothing
  *
  * Context and ordering: as anyrcu_call().
- * Return: false when no page could be had or a bound was reached; then nothing has changed.
+ * Return: false when no page could be had or a bound was reached; then nothing has changed. True for NULL.
  */
 ANYRCU_API bool anyrcu_free_headless(void *ptr) __attribute__((warn_unused_result));
 
@@ -132,7 +132,7 @@ ANYRCU_API void anyrcu_barrier(void);
  * It does not wait for readers, so a thread that is online makes progress by anyrcu_quiescent_state() between calls. Beside workers it
  * lends a hand.
  *
- * Context: a task, outside read-side critical sections and callbacks (reported otherwise).
+ * Context: a task, outside read-side critical sections and callbacks (reported otherwise, which ends the program).
  * Return: how many callbacks it invoked.
  */
 ANYRCU_API size_t anyrcu_reclaim(size_t budget);

@@ -108,7 +108,7 @@ ANYRCU_API void anyrcu_gp_wait(anyrcu_gp_t gp);
  * time. It must call anyrcu_quiescent_state() often, and go offline before it blocks for long. In a thread that is online already it is a
  * quiescent state.
  *
- * Context: task, outside read-side critical sections (reported otherwise).
+ * Context: task, outside read-side critical sections (reported otherwise, which ends the program).
  */
 ANYRCU_API void anyrcu_thread_online(void);
 
