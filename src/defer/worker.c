@@ -136,9 +136,9 @@ static int start(uint32_t i, uint32_t generation, bool help);
  */
 static void call_help(uint32_t generation)
 {
-	uint32_t count = load(&workers.count), want = defer_help_wanted(), ncpus = port_ncpus();
+	uint32_t count = load(&workers.count), want = defer_help_wanted(), most = port_ncpus();
 
-	if (count < ANYRCU_WORKERS_MAX && count < load(&workers.wanted) + (want < ncpus ? want : ncpus))
+	if (count < ANYRCU_WORKERS_MAX && count < load(&workers.wanted) + (want < most ? want : most))
 		start(count, generation, true);
 }
 

@@ -241,6 +241,8 @@ int port_thread_start(void (*main)(void *), void *arg, int cpu, int rt)
 		CPU_ZERO(&set);
 		CPU_SET(cpu, &set);
 		pthread_attr_setaffinity_np(&attr, sizeof(set), &set);
+	} else if (CPU_COUNT(&allowed)) { /* not just where the caller happens to be, having followed */
+		pthread_attr_setaffinity_np(&attr, sizeof(allowed), &allowed);
 	}
 	if (rt) {
 		pthread_attr_setinheritsched(&attr, PTHREAD_EXPLICIT_SCHED);
