@@ -1,18 +1,22 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT OR GPL-2.0-only
-# Run all benches. Their raw results go to bench/results as JSON, the tables to summary.txt there. Takes some minutes.
-# usage: bench.sh BUILD_DIR
+# Run benches, all by default. What one measures goes to bench/results, the table as NAME.txt and the raw results as NAME.json.
+# All of them take about ten minutes.
+# usage: bench.sh BUILD_DIR [NAME...]; the names are those of "anyrcu scale", "threads" and "replay"
 set -eu
 build=$(cd "$1" && pwd)
+shift
 cd "$(dirname "$0")/.."
 results=$(pwd)/bench/results
 mkdir -p "$results"
 
-{
-	"$build/tools/anyrcu/anyrcu" scale --json="$results/scale.json" all
-	echo
-	echo "As many threads that defer as CPUs:"
-	"$build/tools/anyrcu/anyrcu" scale --threads="$(nproc)" --json="$results/scale-threads.json" defer
-	echo
-	scripts/run.sh "$build" --json="$results/replay.json"
-} | tee "$results/summary.txt"
+for name in ${*:-defer alone threads invoke read synchronize flood replay}; do
+	json=--json=$results/$name.json
+	case $name in
+	alone) "$build/tools/anyrcu/anyrcu" scale --readers=0 "$json" defer ;;
+	threads) "$build/tools/anyrcu/anyrcu" scale --threads="$(nproc)" "$json" defer ;;
+	replay) scripts/run.sh "$build" "$json" ;;
+	*) "$build/tools/anyrcu/anyrcu" scale "$json" "$name" ;;
+	esac >"$results/$name.txt"
+	cat "$results/$name.txt"
+done
