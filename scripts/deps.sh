@@ -4,7 +4,7 @@
 set -eu
 
 packages='gcc clang libc6-dev meson ninja-build pkg-config libcmocka-dev liburcu-dev libck-dev
-libjansson-dev zlib1g-dev systemtap-sdt-dev libseccomp-dev man-db'
+libjansson-dev zlib1g-dev systemtap-sdt-dev libseccomp-dev man-db spin'
 
 missing=
 for p in $packages; do
