@@ -158,7 +158,7 @@ again:	claim();
 	   :: WHEN(self[me] == r, skip)
 	   fi
 	fi;
-	I(assert(level == 1 || ONLY_ONE); r = 0; old = 0; mine = 0)
+	I(assert(level == 1 || me == SECOND || ONLY_ONE); r = 0; old = 0; mine = 0)
 }
 
 #define COVERED(s) (ctr[self[s]] > 0 && (NUMBER(tid[self[s]]) == number[s] || tid[self[s]] == LEAVING))
