@@ -43,7 +43,7 @@ byte ready; /* taken, not invoked */
 bit put[CALLERS]; /* by this caller, and not taken since */
 bit owed;	  /* the same, and its defer_wake() has returned */
 byte awake, deep;
-bit asleep[WORKERS];
+bit asleep[WORKERS], held;
 bit beyond;
 
 /* The store that a thread's last read-modify-write holds back: an addition to one of these. */
@@ -121,7 +121,7 @@ proctype caller(byte me)
 	byte b;
 
 	ADD(TODO, 1);
-	defer_wake(1);
+	defer_wake(me == 0); /* when both stop, nothing is owed */
 	d_step { arrive(me); owed = owed || put[me] };
 stopped:
 	b = 0
@@ -179,7 +179,7 @@ inline drain()
 	if
 	:: d_step { ready -> arrive(me); ready-- };
 	   if
-	   :: goto stopped /* the callback holds it */
+	   :: atomic { !held -> held = 1; goto stopped } /* by the callback; when both are, none sleeps */
 	   :: true
 	   fi
 	:: ready == 0
