@@ -1,10 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT OR GPL-2.0-only
 # Install what building, running and testing need, quietly and only where it is missing (Debian and its kin).
+# usage: deps.sh [aarch64 | coverage]	or else what these two need
 set -eu
 
-packages='gcc clang libc6-dev meson ninja-build pkg-config libcmocka-dev liburcu-dev libck-dev
-libjansson-dev zlib1g-dev systemtap-sdt-dev libseccomp-dev man-db spin'
+case "${1:-}" in
+aarch64) packages='gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user' ;;
+coverage) packages='gcovr' ;;
+*) packages='gcc clang libclang-rt-14-dev libc6-dev meson ninja-build pkg-config libcmocka-dev liburcu-dev libck-dev
+libjansson-dev zlib1g-dev systemtap-sdt-dev libseccomp-dev man-db spin' ;;
+esac
 
 missing=
 for p in $packages; do

@@ -1,4 +1,4 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT OR GPL-2.0-only
-# usage: example.sh PROGRAM
-out=$("$1") && [ "$out" = "reads version 1" ]
+# usage: example.sh [EMULATOR...] PROGRAM
+out=$("$@") && [ "$out" = "reads version 1" ]

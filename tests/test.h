@@ -6,6 +6,9 @@
  * passes when it ends as its row says and has written on standard error what its row says, or else nothing.
  *
  * usage: test_NAME [PATTERN]	runs the cases that match
+ *
+ * With TEST_EMULATOR and TEST_EMULATED in the environment, cases are run by the latter, which is the same program built for another machine, in
+ * the former; but not those that TEST_EXCEPT names, with a space before and behind each.
  */
 #ifndef TESTS_TEST_H
 #define TESTS_TEST_H
@@ -50,8 +53,11 @@
 #define ASAN 0
 #endif
 
-/* Counts are for the plain build; the sanitizers take ten times as long for each. */
-#define SCALED(n) ((n) / (TSAN ? 10 : ASAN ? 4 : 1))
+/* Counts are for the plain build; the sanitizers take ten times as long for each, and so does an emulator. */
+#ifndef TEST_SLOWNESS
+#define TEST_SLOWNESS (TSAN ? 10 : ASAN ? 4 : 1)
+#endif
+#define SCALED(n) ((n) / TEST_SLOWNESS)
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 struct test_case {
@@ -94,15 +100,26 @@ static inline const char *test_said(void)
 	return said;
 }
 
+static inline bool test_excepted(const char *name)
+{
+	char word[64];
+
+	snprintf(word, sizeof(word), " %s ", name);
+	return getenv("TEST_EXCEPT") && strstr(getenv("TEST_EXCEPT"), word);
+}
+
 static inline void test_case_run(void **state)
 {
 	const struct test_case *c = *state;
 	static char said[1 << 16];
 	int file = memfd_create("stderr", MFD_CLOEXEC), status;
 	bool right = true;
-	pid_t pid = fork();
+	pid_t pid;
 	ssize_t n;
 
+	if (test_excepted(c->name))
+		skip();
+	pid = fork();
 	assert_true(file >= 0 && pid >= 0);
 	if (!pid) {
 		setpgid(0, 0);
@@ -112,6 +129,8 @@ static inline void test_case_run(void **state)
 		dup2(file, 2);
 		if (c->before)
 			c->before();
+		if (getenv("TEST_EMULATOR"))
+			execlp(getenv("TEST_EMULATOR"), "emulator", getenv("TEST_EMULATED"), "--case", c->name, NULL);
 		execl("/proc/self/exe", program_invocation_short_name, "--case", c->name, NULL);
 		_exit(127);
 	}

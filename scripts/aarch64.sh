@@ -1,0 +1,66 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT OR GPL-2.0-only
+# Cross-build the library for aarch64 and run its tests in qemu's user emulation, which needs no system for it. Restartable sequences are not
+# used there; membarrier is the host's, so the tests run with it and without. The emulator runs on a machine that orders more than aarch64
+# promises: it shows that what is there works, and docs/design/ordering.md argues that it is ordered.
+#
+# Prints which paths were in use, what failed, and on the last line how many programs passed and failed.
+# usage: aarch64.sh NATIVE_BUILD_DIR
+set -eu
+cd "$(dirname "$0")/.."
+native=$1
+dir=build-aarch64
+scripts/deps.sh aarch64
+export QEMU_LD_PREFIX=/usr/aarch64-linux-gnu
+
+# What the emulator cannot do: start threads in the child of a process that had some,
+except=' fork_with_work_pending fork_in_section fork_when_online fork_storm fork_from_handler exit_while_all_defer right_use_across_fork '
+# filter system calls,
+except="$except no_system_call membarrier_refused_later membarrier_refused_meanwhile membarrier_and_affinity_refused_later "
+# have as little memory, and as few threads, as what it emulates.
+except="$except no_memory no_memory_for_readers no_memory_at_start three_by_environment none_by_environment none_by_negative_environment "
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+if ! { [ -f $dir/build.ninja ] || meson setup $dir --cross-file tests/aarch64/cross.txt -Dtool=false; } >"$log" 2>&1 ||
+   ! ninja -C $dir >"$log" 2>&1; then
+	cat "$log"
+	echo "aarch64: 0 passed, 1 failed"
+	exit 1
+fi
+
+passed=0
+failed=0
+count()
+{
+	if [ "$1" = 0 ]; then
+		passed=$((passed + 1))
+	else
+		echo "aarch64: $2 failed"
+		grep -vE '^\[ *(RUN|OK|SKIPPED) ' "$log" | head -100
+		failed=$((failed + 1))
+	fi
+}
+
+sequences=$(aarch64-linux-gnu-readelf -SW $dir/src/libanyrcu.so | grep -c __rseq_cs) || true
+all()
+{
+	how=$1
+	shift
+	echo "aarch64, $how: $(env "$@" qemu-aarch64 $dir/tests/paths); deferral by $([ "$sequences" = 0 ] && echo atomics || echo sequences)"
+	for program in rcu page defer context config debug life system; do
+		status=0
+		env "$@" TEST_EXCEPT="$except" TEST_EMULATOR=qemu-aarch64 TEST_EMULATED="$dir/tests/test_$program" \
+			"$native/tests/test_$program" >"$log" 2>&1 || status=$?
+		count $status "$how, test_$program"
+	done
+	status=0
+	env "$@" meson test -C $dir --no-rebuild --suite run --print-errorlogs >"$log" 2>&1 || status=$?
+	count $status "$how, one of stress, unit, dlopen, example"
+}
+all membarrier ANYRCU_MEMBARRIER=1
+all "no membarrier" ANYRCU_MEMBARRIER=0
+
+echo "aarch64, not run, as the emulator cannot:$except" | fold -s -w 120
+echo "aarch64: $passed passed, $failed failed"
+[ "$failed" = 0 ]
