@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT OR GPL-2.0-only
-# A thin front for meson and ninja. Targets: all run test bench install clean.
+# A thin front for meson and ninja. Targets: all run test bench fuzz aarch64 coverage install clean.
 
 BUILD ?= build
 PREFIX ?= /usr/local
+SECONDS ?= 60
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
@@ -25,6 +26,18 @@ bench: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet
 	@scripts/bench.sh $(BUILD)
 
+# Each fuzzer for so many seconds.
+fuzz: deps
+	@scripts/fuzz.sh $(SECONDS)
+
+# The tests on aarch64, emulated.
+aarch64: $(BUILD)/build.ninja
+	@ninja -C $(BUILD) --quiet
+	@scripts/aarch64.sh $(BUILD)
+
+coverage: deps
+	@scripts/coverage.sh
+
 install: $(BUILD)/build.ninja
 	@meson configure $(BUILD) -Dprefix=$(PREFIX)
 	@ninja -C $(BUILD) --quiet
@@ -34,4 +47,4 @@ install: $(BUILD)/build.ninja
 clean:
 	rm -rf $(BUILD) build-*
 
-.PHONY: all deps run test bench install clean
+.PHONY: all deps run test bench fuzz aarch64 coverage install clean

@@ -377,7 +377,7 @@ static void first_use_of_process_in_handler(void)
 static void *first_reads_interrupted(void *arg)
 {
 	/* Longer than the handler takes, or nothing else would run. */
-	timer_t t = ticks_start(SIGRTMIN, TSAN ? 2000 : 20);
+	timer_t t = ticks_start(SIGRTMIN, TEST_SLOWNESS < 10 ? 20 : 2000);
 
 	anyrcu_read_lock();
 	expect(anyrcu_read_lock_held());

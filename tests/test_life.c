@@ -329,10 +329,15 @@ static void *checks_in_child(void *arg)
 	_exit(0);
 }
 
+static _Atomic int all_deferred;
+
 static void forks_in_worker(void *arg)
 {
-	pid_t pid = fork();
+	pid_t pid;
 
+	/* Or the child would miss an object that its parent's other thread was just about to defer. */
+	UNTIL(atomic_load(&all_deferred));
+	pid = fork();
 	object_invoked(arg);
 	if (!pid) {
 		thread_start(checks_in_child, NULL);
@@ -350,6 +355,7 @@ static void fork_in_callback_of_worker(void)
 	anyrcu_call_mightsleep(forks_in_worker, object_get());
 	for (int i = 0; i < 1000; i++)
 		object_defer(i);
+	atomic_store(&all_deferred, 1);
 	UNTIL(atomic_load(&step));
 	CHECK(child_ended_well(callback_child));
 	pool_check();
