@@ -14,14 +14,14 @@ ninja -C $dir --quiet
 find $dir -name '*.gcda' -delete
 for setup in default fallback fences; do
 	meson test -C $dir --no-rebuild --suite run --setup $setup >$dir/test-output 2>&1 || {
-		grep -E '^ *[0-9]+/[0-9]+ .*(FAIL|TIMEOUT)' $dir/test-output
+		grep -E '^ *[0-9]+/[0-9]+ .* (FAIL|TIMEOUT) ' $dir/test-output
 		echo "what failed has counted too"
 	}
 done
 
 report()
 {
-	gcovr --root . --filter 'src/' --exclude 'src/port/mock/' "$@" $dir
+	gcovr --root . --filter 'src/' --exclude 'src/port/mock/' --object-directory $dir $dir "$1"
 }
 report --csv | awk -F, '
 	function row(name, lt, lc, bt, bc) {
