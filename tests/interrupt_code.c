@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+/* Where the instructions of the library begin, as objdump says, and which of them an any-context entry point can reach. */
+#define _GNU_SOURCE
+#include "interrupt.h"
+#include <anyrcu/anyrcu.h>
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct insn insns[INSNS_MAX];
+int ninsns;
+
+static int places[1 << 16]; /* a hash table: an instruction's number and 1, by its address */
+
+/* Functions, and who calls or jumps to whom. */
+static struct function {
+	const char *name;
+	bool reachable;
+} functions[1000];
+static int nfunctions;
+
+static struct edge {
+	int from, to;
+} edges[20000];
+static int nedges;
+
+static _Noreturn void give_up(const char *what)
+{
+	fprintf(stderr, "interrupt: %s\n", what);
+	exit(2);
+}
+
+static int function(const char *name)
+{
+	for (int i = 0; i < nfunctions; i++)
+		if (!strcmp(functions[i].name, name))
+			return i;
+	if (nfunctions == (int)(sizeof(functions) / sizeof(functions[0])))
+		give_up("too many functions");
+	functions[nfunctions].name = strdup(name);
+	return nfunctions++;
+}
+
+static void sequence(uintptr_t start, uintptr_t length)
+{
+	int last = -1;
+
+	for (int i = 0; i < ninsns; i++) {
+		if (insns[i].addr - start < length) {
+			insns[i].is |= IN_RSEQ;
+			last = i;
+		}
+	}
+	if (last < 0)
+		give_up("a restartable sequence without instructions");
+	insns[last].is |= COMMITS;
+}
+
+static FILE *objdump(const char *how, const char *file)
+{
+	char command[4096];
+	FILE *f;
+
+	snprintf(command, sizeof(command), "objdump %s '%s'", how, file);
+	f = popen(command, "r");
+	if (!f)
+		give_up("objdump cannot be run");
+	return f;
+}
+
+static void sequences(const char *file, uintptr_t base)
+{
+	struct descriptor {
+		uint32_t version, flags;
+		uint64_t start, length, abort;
+	};
+	FILE *f = objdump("-h -w", file);
+	unsigned long size, vma;
+	char line[1024];
+
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, " %*d __rseq_cs %lx %lx", &size, &vma) == 2)
+			for (unsigned long at = 0; at + sizeof(struct descriptor) <= size; at += sizeof(struct descriptor)) {
+				const struct descriptor *d = (const void *)(base + vma + at);
+
+				sequence(d->start, d->length);
+			}
+	pclose(f);
+}
+
+/* Where it is in the table, or where it belongs. */
+static int *place(uintptr_t addr)
+{
+	unsigned at = addr * UINT64_C(0x9e3779b97f4a7c15) >> 48;
+
+	while (places[at] && insns[places[at] - 1].addr != addr)
+		at = (at + 1) % (1 << 16);
+	return &places[at];
+}
+
+static int add(uintptr_t addr, const char *name, unsigned is, const char *text)
+{
+	if (ninsns == INSNS_MAX)
+		give_up("too many instructions");
+	if (strstr(text, "cmpxchg"))
+		is |= SWAPS;
+	insns[ninsns] = (struct insn){
+		.addr = addr, .function = name, .text = strdup(text), .byte = *(const uint8_t *)addr, .is = is,
+	};
+	*place(addr) = ninsns + 1;
+	return ninsns++;
+}
+
+/* The target of a direct call or jump stands at the end, as <name+offset>. */
+static void add_edge(int from, char *text)
+{
+	char *name = strchr(text, '<');
+
+	if (!name || (strncmp(text, "call", 4) && text[0] != 'j'))
+		return;
+	name[strcspn(name, ">+")] = '\0';
+	if (!strcmp(name + 1, functions[from].name))
+		return;
+	edges[nedges++] = (struct edge){ from, function(name + 1) };
+	if (nedges == sizeof(edges) / sizeof(edges[0]))
+		give_up("too many calls");
+}
+
+/* A linker's stub counts as outside of the library: half of it is never executed. */
+static void load(const char *file, uintptr_t base, unsigned is)
+{
+	FILE *f = objdump("-d --no-show-raw-insn", file);
+	int in = -1;
+	char line[1024], name[256], text[256];
+	unsigned long addr;
+
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%lx <%255[^>]>:", &addr, name) == 2) {
+			bool wanted = is == IN_LIBRARY ? !strstr(name, "@plt") : !strncmp(name, "op_", 3);
+
+			in = wanted ? function(name) : -1;
+		} else if (in >= 0 && sscanf(line, " %lx: %255[^\n]", &addr, text) == 2) {
+			add(base + addr, functions[in].name, is, text);
+			add_edge(in, text);
+		}
+	}
+	if (pclose(f))
+		give_up("objdump has failed");
+}
+
+static void reach(int f)
+{
+	if (functions[f].reachable || !strncmp(functions[f].name, "port_bug", 8) || !strncmp(functions[f].name, "port_report", 11))
+		return;
+	functions[f].reachable = true;
+	for (int i = 0; i < nedges; i++)
+		if (edges[i].from == f)
+			reach(edges[i].to);
+}
+
+/* What jumps back from an aborted sequence is apart from its function. */
+static bool reachable(int i)
+{
+	char text[256];
+	char *name;
+
+	if (strcmp(insns[i].function, "__rseq_failure"))
+		return functions[function(insns[i].function)].reachable;
+	snprintf(text, sizeof(text), "%s", insns[i].text);
+	name = strchr(text, '<');
+	if (text[0] != 'j' || !name)
+		return false;
+	name[strcspn(name, ">+")] = '\0';
+	return functions[function(name + 1)].reachable;
+}
+
+void code_load(void)
+{
+	/* The last two are called through pointers. */
+	static const char *const entries[] = {
+		"anyrcu_call", "anyrcu_free_head", "anyrcu_call_headless", "anyrcu_free_headless", "anyrcu_gp_start",
+		"anyrcu_gp_done", "anyrcu_reader_enter_slow", "anyrcu_reader_exit_slow", "anyrcu_read_lock_held",
+		"anyrcu_page_alloc", "anyrcu_page_free", "anyrcu_stats_get", "wake_urgent", "wake_deep",
+	};
+	Dl_info lib, exe;
+	int known;
+
+	if (!dladdr((void *)(uintptr_t)anyrcu_call, &lib) || !dladdr((void *)(uintptr_t)code_load, &exe))
+		give_up("the library is not found");
+	load(lib.dli_fname, (uintptr_t)lib.dli_fbase, IN_LIBRARY);
+	sequences(lib.dli_fname, (uintptr_t)lib.dli_fbase);
+	known = nfunctions;
+	for (size_t i = 0; i < sizeof(entries) / sizeof(entries[0]); i++)
+		reach(function(entries[i]));
+	if (nfunctions != known)
+		give_up("an entry point is not in the library");
+	for (int i = 0; i < ninsns; i++)
+		if (reachable(i))
+			insns[i].is |= REACHABLE;
+	load("/proc/self/exe", (uintptr_t)exe.dli_fbase, IN_OP);
+}
+
+int code_at(uintptr_t addr)
+{
+	return *place(addr) - 1;
+}
+
+int code_outside(uintptr_t addr)
+{
+	Dl_info where;
+	int i = code_at(addr);
+
+	if (i >= 0)
+		return i;
+	return add(addr, dladdr((void *)addr, &where) && where.dli_sname ? where.dli_sname : "outside", 0, "");
+}
+
+/* From it, and on without a jump, the next call is one that ends the program. */
+static bool leads_to_bug(int i)
+{
+	for (; i < ninsns; i++) {
+		const char *text = insns[i].text;
+
+		if (strstr(text, "<port_bug"))
+			return true;
+		if (!strncmp(text, "call", 4) || text[0] == 'j' || !strncmp(text, "ret", 3))
+			return false;
+	}
+	return false;
+}
+
+const char *code_excuse(int i)
+{
+	const char *text = insns[i].text;
+
+	if (!strncmp(text, "nop", 3) || !strncmp(text, "data16", 6) || !strncmp(text, "cs nop", 6) || !strcmp(text, "xchg   %ax,%ax"))
+		return "padding";
+	if (!strncmp(text, "ud1", 3))
+		return "the signature in front of an abort label";
+	if (leads_to_bug(i))
+		return "the program is about to be ended";
+	return NULL;
+}
