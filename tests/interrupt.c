@@ -26,6 +26,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/user.h>
@@ -41,7 +42,7 @@ static const struct path {
 	{ "fence", { "ANYRCU_MEMBARRIER=0" } },
 	{ "debug", { "ANYRCU_DEBUG=1" } },
 };
-enum { PATHS = sizeof(paths) / sizeof(paths[0]), STORM_MAX = 40 };
+enum { PATHS = sizeof(paths) / sizeof(paths[0]), STORM_MAX = 20 };
 
 enum { EXECUTED = 1, INTERRUPTED = 2 };
 
@@ -50,6 +51,7 @@ static struct results {
 	long rounds[PATHS], interruptions[PATHS], scenarios[PATHS];
 	bool wrong;
 } *results;
+static bool thorough;
 
 /* The scenario that is played: where it is in the tables. */
 static int path;
@@ -71,15 +73,18 @@ struct plan {
 static struct copy {
 	pid_t pid, worker;
 	int mem;
-	bool planted[INSNS_MAX];
 	int nplanted;
-	bool running; /* the operation: neither before nor after it */
 } copy;
 
-static bool known[INSNS_MAX];	/* executed in this scenario without interruption */
-static bool queued[INSNS_MAX];	/* executed in it with one */
-static struct plan queue[INSNS_MAX];
-static int nqueue;
+/* Of a scenario. Shared memory, which a fork need not copy, and a write after it neither. */
+static struct tables {
+	bool planted[INSNS_MAX];
+	bool known[INSNS_MAX];	/* executed without interruption */
+	bool queued[INSNS_MAX]; /* executed with one */
+	struct plan queue[INSNS_MAX];
+	int nqueue;
+	uint8_t text[1 << 17];
+} *tables;
 
 static _Noreturn void fail(const char *what)
 {
@@ -95,18 +100,18 @@ static void poke(int i, uint8_t byte)
 
 static void plant(int i)
 {
-	if (copy.planted[i])
+	if (tables->planted[i])
 		return;
-	copy.planted[i] = true;
+	tables->planted[i] = true;
 	copy.nplanted++;
 	poke(i, 0xcc);
 }
 
 static void unplant(int i)
 {
-	if (!copy.planted[i])
+	if (!tables->planted[i])
 		return;
-	copy.planted[i] = false;
+	tables->planted[i] = false;
 	copy.nplanted--;
 	poke(i, insns[i].byte);
 }
@@ -114,13 +119,13 @@ static void unplant(int i)
 /* Plant, or take away, in one write for all that lie together. */
 static void plant_all(bool (*wanted)(int))
 {
-	static uint8_t text[1 << 17];
+	uint8_t *text = tables->text;
 
 	for (int first = 0; first < ninsns;) {
 		uintptr_t from = insns[first].addr, end;
 		int i = first;
 
-		for (; i < ninsns && insns[i].addr >= from && insns[i].addr - from < sizeof(text) - 16 &&
+		for (; i < ninsns && insns[i].addr >= from && insns[i].addr - from < sizeof(tables->text) &&
 		       (i == first || insns[i].addr - insns[i - 1].addr < 64); i++)
 			;
 		end = insns[i - 1].addr + 1;
@@ -128,8 +133,8 @@ static void plant_all(bool (*wanted)(int))
 		for (int at = first; at < i; at++) {
 			bool plants = wanted(at);
 
-			copy.nplanted += plants - copy.planted[at];
-			copy.planted[at] = plants;
+			copy.nplanted += plants - tables->planted[at];
+			tables->planted[at] = plants;
 			if (plants)
 				text[insns[at].addr - from] = 0xcc;
 		}
@@ -141,7 +146,19 @@ static void plant_all(bool (*wanted)(int))
 
 static bool is_unknown(int i)
 {
-	return (insns[i].is & (IN_LIBRARY | IN_OP)) && !known[i] && !queued[i];
+	return (insns[i].is & (IN_LIBRARY | IN_OP)) && !tables->known[i] && !tables->queued[i] &&
+	       !(results->what[path][op][i] & INTERRUPTED);
+}
+
+/* Is it to be interrupted in this state, though it may have been in another? */
+static bool is_wanted(int i)
+{
+	return thorough || insns[i].is & (SWAPS | IN_RSEQ) || !(results->what[path][op][i] & INTERRUPTED);
+}
+
+static bool is_unseen(int i)
+{
+	return (insns[i].is & (IN_LIBRARY | IN_OP)) && !tables->known[i] && is_wanted(i);
 }
 
 static bool is_none(int i)
@@ -217,10 +234,10 @@ static void copy_start(void)
 	int status;
 
 	memset(scene, 0, sizeof(*scene));
-	memset(copy.planted, 0, sizeof(copy.planted));
+	if (copy.nplanted)
+		memset(tables->planted, 0, sizeof(tables->planted));
 	copy.nplanted = 0;
 	copy.worker = 0;
-	copy.running = true;
 	results->rounds[path]++;
 	copy.pid = fork();
 	if (copy.pid < 0)
@@ -343,10 +360,10 @@ static int play(const struct plan *p)
 		}
 		rip = regs_get().rip - 1;
 		i = code_at(rip);
-		if (i >= 0 && copy.planted[i]) {
+		if (i >= 0 && tables->planted[i]) {
 			rip_set(rip);
 			if (at_step(p, i, times)) {
-				if (p->sort || p->explore)
+				if (copy.nplanted > 1)
 					plant_all(is_none);
 				else
 					unplant(i);
@@ -360,13 +377,13 @@ static int play(const struct plan *p)
 				sig = SIGUSR1;
 			} else {
 				unplant(i);
-				queued[i] = true;
+				tables->queued[i] = true;
 				results->what[path][op][i] |= EXECUTED;
 				if (!(results->what[path][op][i] & INTERRUPTED)) {
-					queue[nqueue] = *p;
-					queue[nqueue].explore = false;
-					queue[nqueue].times = times;
-					queue[nqueue++].then = i;
+					tables->queue[tables->nqueue] = *p;
+					tables->queue[tables->nqueue].explore = false;
+					tables->queue[tables->nqueue].times = times;
+					tables->queue[tables->nqueue++].then = i;
 				}
 				if (insns[i].is & IN_RSEQ) {
 					copy_kill();
@@ -395,7 +412,7 @@ static int play(const struct plan *p)
 
 static void found(int i)
 {
-	known[i] = true;
+	tables->known[i] = true;
 	results->what[path][op][i] |= EXECUTED;
 }
 
@@ -414,8 +431,6 @@ static void step_outside(void)
 		i = code_at(rip);
 		if (i >= 0 && (insns[i].is & (IN_LIBRARY | IN_OP)))
 			return;
-		if (scene->stage == DONE || (i < 0 && !copy.running))
-			return;
 		found(code_outside(rip));
 	}
 }
@@ -426,7 +441,7 @@ static bool discover_once(void)
 	bool more = false;
 
 	copy_start();
-	plant_all(is_unknown);
+	plant_all(is_unseen);
 	for (;;) {
 		int i, status;
 
@@ -437,7 +452,7 @@ static bool discover_once(void)
 		if (scene->stage == DONE)
 			break;
 		i = code_at(regs_get().rip - 1);
-		if (i < 0 || !copy.planted[i])
+		if (i < 0 || !tables->planted[i])
 			fail("a breakpoint that nobody has planted");
 		rip_set(insns[i].addr);
 		unplant(i);
@@ -455,9 +470,8 @@ static bool discover_once(void)
 
 /* ---- scenarios ---- */
 
-static void explore(struct plan p)
+static void interrupt(struct plan p)
 {
-	p.explore = true;
 	p.then = -1;
 	while (play(&p) < 0)
 		;
@@ -465,27 +479,32 @@ static void explore(struct plan p)
 
 static void scenario(void)
 {
-	memset(known, 0, sizeof(known));
-	memset(queued, 0, sizeof(queued));
-	nqueue = 0;
+	bool sequences = false;
+
+	memset(tables, 0, sizeof(*tables));
 	while (!discover_once())
 		;
 	for (int i = 0; i < ninsns; i++)
-		if (known[i])
-			explore((struct plan){ .at = i, .times = 1 });
+		sequences |= tables->known[i] && insns[i].is & IN_RSEQ;
+	for (int i = 0; i < ninsns; i++)
+		if (tables->known[i] && is_wanted(i))
+			interrupt((struct plan){ .at = i, .times = 1, .explore = insns[i].is & (LOADS | IN_RSEQ) });
 	for (int fills = 0; fills < 2; fills++) {
-		explore((struct plan){ .at = -1, .sort = COMMITS, .times = -1, .fills = fills });
-		explore((struct plan){ .at = -1, .sort = SWAPS, .times = -1, .fills = fills });
-		explore((struct plan){ .at = -1, .sort = COMMITS | SWAPS, .times = -1, .fills = fills });
+		if (sequences)
+			interrupt((struct plan){ .at = -1, .sort = COMMITS, .times = -1, .fills = fills, .explore = true });
+		interrupt((struct plan){ .at = -1, .sort = SWAPS, .times = -1, .fills = fills, .explore = true });
+		if (sequences)
+			interrupt((struct plan){ .at = -1, .sort = COMMITS | SWAPS, .times = -1, .fills = fills, .explore = true });
 	}
-	for (int i = 0; i < nqueue; i++)
-		if (!(results->what[path][op][queue[i].then] & INTERRUPTED))
-			play(&queue[i]);
+	for (int i = 0; i < tables->nqueue; i++)
+		if (!(results->what[path][op][tables->queue[i].then] & INTERRUPTED))
+			play(&tables->queue[i]);
 }
 
 /* All of one path, in this process, which was started with its environment. Exit status 1: something is wrong. */
 static int run_path(void)
 {
+	tables = mmap(NULL, sizeof(*tables), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	scene = mmap(NULL, sizeof(*scene), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	scene_init();
 	for (op = 0; op < OPS; op++) {
@@ -495,10 +514,12 @@ static int run_path(void)
 
 			if (!(state->ops >> op & 1))
 				continue;
+			if (getenv("ONLY") && (unsigned)(state - states) != (unsigned)atoi(getenv("ONLY"))) continue;
 			results->scenarios[path]++;
 			fflush(stdout);
 			pid = fork();
 			if (pid == 0) {
+				prctl(PR_SET_PDEATHSIG, SIGKILL);
 				if (state->prepare)
 					state->prepare(op);
 				scenario();
@@ -576,6 +597,7 @@ static pid_t start_path(int p, int fd)
 	pid = fork();
 	if (pid)
 		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	unsetenv("ANYRCU_RSEQ");
 	unsetenv("ANYRCU_MEMBARRIER");
 	unsetenv("ANYRCU_DEBUG");
@@ -591,7 +613,9 @@ static pid_t start_path(int p, int fd)
 
 int main(int argc, char **argv)
 {
-	bool child = argc == 4 && !strcmp(argv[1], "--path"), caught = argc == 2 && !strcmp(argv[1], "--caught"), wrong = false;
+	bool child = argc == 4 && !strcmp(argv[1], "--path"), caught = argc == 2 && !strcmp(argv[1], "--caught"), wrong = false,
+	     broken = false;
+	pid_t started[PATHS];
 	int fd = child ? atoi(argv[3]) : memfd_create("results", 0);
 
 	if (argc != 1 && !child && !caught) {
@@ -603,18 +627,22 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	results = mmap(NULL, sizeof(*results), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	thorough = getenv("INTERRUPT_THOROUGH");
 	code_load();
 	if (child) {
 		path = atoi(argv[2]);
 		return run_path();
 	}
+	for (int p = 0; p < PATHS; p++)
+		started[p] = start_path(p, fd);
 	for (int p = 0; p < PATHS; p++) {
-		int status = wait_for(start_path(p, fd));
+		int status = wait_for(started[p]);
 
-		if (status && !results->wrong)
-			return 2;
+		broken |= status && !(WIFEXITED(status) && WEXITSTATUS(status) == 1);
 		wrong |= status != 0;
 	}
+	if (broken)
+		return 2;
 	if (caught)
 		return !wrong;
 	return report() && !wrong ? 0 : 1;

@@ -17,6 +17,7 @@ enum {
 	COMMITS = 8,	/* the last one of it */
 	SWAPS = 16,	/* a compare and swap, which somebody may have to do again */
 	REACHABLE = 32, /* in a function that an any-context entry point can call */
+	LOADS = 64,	/* reads memory that may be another's: where what a handler did is seen */
 };
 
 struct insn {
@@ -27,7 +28,7 @@ struct insn {
 };
 
 #define INSNS_MAX 20000
-extern struct insn insns[INSNS_MAX];
+extern struct insn *insns;
 extern int ninsns;
 
 void code_load(void);

@@ -7,8 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-struct insn insns[INSNS_MAX];
+struct insn *insns; /* shared, as what is written to costs every fork a copy */
 int ninsns;
 
 static int places[1 << 16]; /* a hash table: an instruction's number and 1, by its address */
@@ -105,6 +106,8 @@ static int add(uintptr_t addr, const char *name, unsigned is, const char *text)
 		give_up("too many instructions");
 	if (strstr(text, "cmpxchg"))
 		is |= SWAPS;
+	if (strchr(text, '(') && !strstr(text, "(%rsp") && strncmp(text, "lea", 3) && strncmp(text, "nop", 3))
+		is |= LOADS;
 	insns[ninsns] = (struct insn){
 		.addr = addr, .function = name, .text = strdup(text), .byte = *(const uint8_t *)addr, .is = is,
 	};
@@ -186,6 +189,9 @@ void code_load(void)
 	Dl_info lib, exe;
 	int known;
 
+	insns = mmap(NULL, INSNS_MAX * sizeof(*insns), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (insns == MAP_FAILED)
+		give_up("no memory");
 	if (!dladdr((void *)(uintptr_t)anyrcu_call, &lib) || !dladdr((void *)(uintptr_t)code_load, &exe))
 		give_up("the library is not found");
 	load(lib.dli_fname, (uintptr_t)lib.dli_fbase, IN_LIBRARY);

@@ -64,7 +64,7 @@ static int nested;		     /* sections that this thread is in */
 static bool online;
 
 /* What one handler leaves to be checked. */
-#define VISITS_MAX 160
+#define VISITS_MAX 80
 static struct visit {
 	struct object call, free_, headless, free_headless, other;
 	int bulk_accepted;
@@ -312,7 +312,7 @@ static void *other(void *unused)
 		if (order == ATTACK) {
 			late.accepted = 1;
 			anyrcu_call(&late.head, on_head);
-			for (int i = 0; i < 4; i++)
+			for (int i = 0; i < 3; i++)
 				anyrcu_reclaim(SIZE_MAX);
 		}
 		sem_post(&gone);
@@ -359,7 +359,7 @@ static void check_early(enum op op)
 	if (nested || online) {
 		tell(ATTACK); /* it is this thread now that nothing may pass */
 	} else {
-		for (int i = 0; i < 4; i++)
+		for (int i = 0; i < 3; i++)
 			anyrcu_reclaim(SIZE_MAX);
 	}
 	each(not_yet);
@@ -995,13 +995,17 @@ void scene_init(void)
 
 _Noreturn void scene_play(enum op op, const struct state *state)
 {
+	static char stack[65536] __attribute__((aligned(4096)));
+	pthread_attr_t attr;
 	pthread_t t;
 	int after;
 
 	sem_init(&begun, 0, 0);
 	sem_init(&go, 0, 0);
 	sem_init(&gone, 0, 0);
-	if (pthread_create(&t, NULL, other, NULL))
+	pthread_attr_init(&attr);
+	pthread_attr_setstack(&attr, stack, sizeof(stack));
+	if (pthread_create(&t, &attr, other, NULL))
 		wrong("no thread");
 	while (sem_wait(&begun))
 		;
