@@ -17,6 +17,7 @@ enum {
 	COMMITS = 8,	/* the last one of it */
 	SWAPS = 16,	/* a compare and swap, which somebody may have to do again */
 	REACHABLE = 32, /* in a function that an any-context entry point can call */
+	POSSIBLE = 128, /* and in one that only its modes for tasks call */
 	LOADS = 64,	/* reads memory that may be another's: where what a handler did is seen */
 };
 
@@ -35,14 +36,17 @@ void code_load(void);
 /* One outside of the library that it was seen to execute; known or added. */
 int code_outside(uintptr_t addr);
 int code_at(uintptr_t addr); /* -1: none */
-/* Why a reachable instruction of the library may stay uncovered, or NULL. */
+/*
+ * Why a reachable instruction of the library may stay uncovered, or NULL. To be asked once for each, as some
+ * reasons are good for so many.
+ */
 const char *code_excuse(int i);
 
 /* ---- interrupt_scene.c: the process that is interrupted ---- */
 
 enum op {
-	CALL, FREE, CALL_HEADLESS, FREE_HEADLESS, GP_START, GP_DONE, READ_LOCK, READ_UNLOCK, READ_HELD,
-	PAGE_ALLOC_0, PAGE_ALLOC_N, PAGE_FREE_0, PAGE_FREE_N, STATS_GET,
+	READ_LOCK, READ_UNLOCK, READ_HELD, GP_START, GP_DONE, PAGE_ALLOC_0, PAGE_ALLOC_N, PAGE_FREE_0, PAGE_FREE_N,
+	STATS_GET, CALL, FREE, CALL_HEADLESS, FREE_HEADLESS,
 	OPS
 };
 extern const char *const op_name[OPS];
@@ -73,6 +77,6 @@ extern struct scene *scene;
 
 void scene_init(void);
 /* Does not return. Stops by a breakpoint at each stage; exit status 0: all is well. */
-_Noreturn void scene_play(enum op op, const struct state *state);
+_Noreturn void scene_play(enum op op, const struct state *state, pid_t tracer);
 
 #endif

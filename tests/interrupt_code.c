@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-/* Where the instructions of the library begin, as objdump says, and which of them an any-context entry point can reach. */
+/*
+ * Where the instructions of the library begin, as objdump says, and which of them an any-context entry point can
+ * reach.
+ */
 #define _GNU_SOURCE
 #include "interrupt.h"
 #include <anyrcu/anyrcu.h>
@@ -17,7 +20,7 @@ static int places[1 << 16]; /* a hash table: an instruction's number and 1, by i
 /* Functions, and who calls or jumps to whom. */
 static struct function {
 	const char *name;
-	bool reachable;
+	unsigned reached;
 } functions[1000];
 static int nfunctions;
 
@@ -152,30 +155,43 @@ static void load(const char *file, uintptr_t base, unsigned is)
 		give_up("objdump has failed");
 }
 
-static void reach(int f)
+static bool begins_with_one_of(const char *name, const char *const *of)
 {
-	if (functions[f].reachable || !strncmp(functions[f].name, "port_bug", 8) || !strncmp(functions[f].name, "port_report", 11))
+	for (; *of; of++)
+		if (!strncmp(name, *of, strlen(*of)))
+			return true;
+	return false;
+}
+
+static void reach(int f, unsigned how)
+{
+	static const char *const end[] = { "port_bug", "port_report", NULL };
+	static const char *const zone[] = { "port_lock", "port_unlock", "zone_take", "zone_put", NULL };
+	const char *name = functions[f].name;
+
+	if (functions[f].reached & how || begins_with_one_of(name, end) ||
+	    (how == REACHABLE && begins_with_one_of(name, zone)))
 		return;
-	functions[f].reachable = true;
+	functions[f].reached |= how;
 	for (int i = 0; i < nedges; i++)
 		if (edges[i].from == f)
-			reach(edges[i].to);
+			reach(edges[i].to, how);
 }
 
 /* What jumps back from an aborted sequence is apart from its function. */
-static bool reachable(int i)
+static unsigned reached(int i)
 {
 	char text[256];
 	char *name;
 
 	if (strcmp(insns[i].function, "__rseq_failure"))
-		return functions[function(insns[i].function)].reachable;
+		return functions[function(insns[i].function)].reached;
 	snprintf(text, sizeof(text), "%s", insns[i].text);
 	name = strchr(text, '<');
 	if (text[0] != 'j' || !name)
-		return false;
+		return 0;
 	name[strcspn(name, ">+")] = '\0';
-	return functions[function(name + 1)].reachable;
+	return functions[function(name + 1)].reached;
 }
 
 void code_load(void)
@@ -198,12 +214,11 @@ void code_load(void)
 	sequences(lib.dli_fname, (uintptr_t)lib.dli_fbase);
 	known = nfunctions;
 	for (size_t i = 0; i < sizeof(entries) / sizeof(entries[0]); i++)
-		reach(function(entries[i]));
+		reach(function(entries[i]), REACHABLE), reach(function(entries[i]), POSSIBLE);
 	if (nfunctions != known)
 		give_up("an entry point is not in the library");
 	for (int i = 0; i < ninsns; i++)
-		if (reachable(i))
-			insns[i].is |= REACHABLE;
+		insns[i].is |= reached(i);
 	load("/proc/self/exe", (uintptr_t)exe.dli_fbase, IN_OP);
 }
 
@@ -230,6 +245,8 @@ static bool leads_to_bug(int i)
 
 		if (strstr(text, "<port_bug"))
 			return true;
+		if (strstr(text, "<port_report"))
+			continue;
 		if (!strncmp(text, "call", 4) || text[0] == 'j' || !strncmp(text, "ret", 3))
 			return false;
 	}
@@ -238,6 +255,19 @@ static bool leads_to_bug(int i)
 
 const char *code_excuse(int i)
 {
+	static struct {
+		const char *function;
+		int most; /* instructions */
+		const char *why;
+	} excuses[] = {
+		{ "anyrcu_reader_enter_slow", 8, "the inline lock once more, if the record were in use, which it cannot be" },
+		{ "reader_register", 8, "a block without records; the child of a fork by a handler" },
+		{ "port_tid", 8, "gettid() fails" },
+		{ "port_tid_dead", 8, "a child that ran no fork handlers" },
+		{ "port_thread_exit_arm", 2, "before the constructor has run" },
+		{ "port_map", 60, "aligned to more than a page, for the zone" },
+		{ "port_unmap", 60, "the same" },
+	};
 	const char *text = insns[i].text;
 
 	if (!strncmp(text, "nop", 3) || !strncmp(text, "data16", 6) || !strncmp(text, "cs nop", 6) || !strcmp(text, "xchg   %ax,%ax"))
@@ -246,5 +276,8 @@ const char *code_excuse(int i)
 		return "the signature in front of an abort label";
 	if (leads_to_bug(i))
 		return "the program is about to be ended";
+	for (size_t e = 0; e < sizeof(excuses) / sizeof(excuses[0]); e++)
+		if (!strcmp(insns[i].function, excuses[e].function) && excuses[e].most-- > 0)
+			return excuses[e].why;
 	return NULL;
 }

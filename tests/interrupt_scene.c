@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 /*
- * The process that is interrupted: one operation in a known state, a handler that calls every any-context entry point, and the checks
- * afterwards. A second thread is in a read-side critical section all the while, so nothing may be invoked, and no grace period may end, before it
- * says so. It runs no code of the library while there are breakpoints in it.
+ * The process that is interrupted: one operation in a known state, a handler that calls every any-context entry
+ * point, and the checks afterwards. A second thread is in a read-side critical section all the while, so nothing may
+ * be invoked, and no grace period may end, before it says so. It runs no code of the library while there are
+ * breakpoints in it.
  */
 #define _GNU_SOURCE
 #include "interrupt.h"
@@ -31,9 +32,9 @@
 #define ORDER_N 1
 
 const char *const op_name[OPS] = {
-	"anyrcu_call", "anyrcu_free", "anyrcu_call_headless", "anyrcu_free_headless", "anyrcu_gp_start", "anyrcu_gp_done",
-	"anyrcu_read_lock", "anyrcu_read_unlock", "anyrcu_read_lock_held", "page_alloc, order 0", "page_alloc, order 1",
-	"page_free, order 0", "page_free, order 1", "anyrcu_stats_get",
+	"anyrcu_read_lock", "anyrcu_read_unlock", "anyrcu_read_lock_held", "anyrcu_gp_start", "anyrcu_gp_done",
+	"page_alloc, order 0", "page_alloc, order 1", "page_free, order 0", "page_free, order 1", "anyrcu_stats_get",
+	"anyrcu_call", "anyrcu_free", "anyrcu_call_headless", "anyrcu_free_headless",
 };
 
 struct scene *scene;
@@ -54,12 +55,16 @@ static void *page;		     /* allocated, or to be freed */
 static struct anyrcu_stats seen;
 static size_t seen_size = sizeof(seen);
 static unsigned gfp = ANYRCU_GFP_NO_LOCKS;
-static bool has_page;		     /* it is this process's to give back */
-
 static void *held[8192];	     /* pages of order 0 taken to bring the state about */
 static int nheld;
 static void *held_n[64];	     /* and of the other order */
 static int nheld_n;
+static void *whole[8192];	     /* and of any */
+static unsigned whole_order[8192];
+static int nwhole;
+static void *spare[64];		     /* pages that a handler gives back */
+static volatile int nspare;
+static unsigned spare_order;
 static int nested;		     /* sections that this thread is in */
 static bool online;
 
@@ -127,7 +132,7 @@ void free(void *p)
 
 /* ---- the operations ---- */
 
-#define OP static __attribute__((noinline, noclone)) void
+#define OP static __attribute__((noinline)) void
 
 OP op_call(void)
 {
@@ -207,34 +212,17 @@ OP op_stats_get(void)
 }
 
 static void (*const op_run[OPS])(void) = {
-	op_call, op_free, op_call_headless, op_free_headless, op_gp_start, op_gp_done, op_read_lock, op_read_unlock,
-	op_read_held, op_page_alloc_0, op_page_alloc_n, op_page_free_0, op_page_free_n, op_stats_get,
+	op_read_lock, op_read_unlock, op_read_held, op_gp_start, op_gp_done, op_page_alloc_0, op_page_alloc_n, op_page_free_0,
+	op_page_free_n, op_stats_get, op_call, op_free, op_call_headless, op_free_headless,
 };
 
 /* ---- the handler ---- */
 
-static bool defer_bulk(struct visit *v, void (*func)(void *))
-{
-	bool accepted = anyrcu_call_headless(func, &bulk_invoked);
-
-	v->bulk_accepted += accepted;
-	return accepted;
-}
-
-/* Enough to fill the open pages, and those that it opens itself to do so, but for one. */
+/* More than a page holds, so that another is open than before. */
 static void fill(struct visit *v)
 {
-	struct anyrcu_stats a = { .size = sizeof(a) }, b = a;
-
-	for (int opened = 0; opened < 3; opened++) {
-		anyrcu_stats_get(&a);
-		b = a;
-		for (int i = 0; b.defer_bytes == a.defer_bytes; i++) {
-			if (i == 2000 || !defer_bulk(v, on_bulk))
-				return;
-			anyrcu_stats_get(&b);
-		}
-	}
+	for (int i = 0; i < 510 && anyrcu_call_headless(on_bulk, &bulk_invoked); i++)
+		v->bulk_accepted++;
 }
 
 static void visit(struct visit *v)
@@ -272,6 +260,8 @@ static void visit(struct visit *v)
 	anyrcu_call(&v->other.head, on_other_head);
 	if (scene->fills)
 		fill(v);
+	for (int i = 0; i < 40 && nspare; i++)
+		anyrcu_page_free(spare[--nspare], spare_order);
 }
 
 static void on_signal(int sig)
@@ -297,28 +287,26 @@ static void on_signal(int sig)
 /* ---- the other thread ---- */
 
 static sem_t begun, go, gone;
-static enum { LEAVE, ATTACK, STAY } order;
+static enum { LEAVE, ATTACK } order;
 
 static void *other(void *unused)
 {
 	anyrcu_read_lock();
 	sem_post(&begun);
-	for (;;) {
-		while (sem_wait(&go))
-			;
-		if (order == STAY)
-			return NULL;
-		anyrcu_read_unlock();
-		if (order == ATTACK) {
-			late.accepted = 1;
-			anyrcu_call(&late.head, on_head);
-			for (int i = 0; i < 3; i++)
-				anyrcu_reclaim(SIZE_MAX);
-		}
-		sem_post(&gone);
+	while (sem_wait(&go))
+		;
+	anyrcu_read_unlock();
+	if (order == ATTACK) {
+		late.accepted = 1;
+		anyrcu_call(&late.head, on_head);
+		for (int i = 0; i < 3; i++)
+			anyrcu_reclaim(SIZE_MAX);
 	}
+	sem_post(&gone);
+	return NULL;
 }
 
+/* Its one order. */
 static void tell(int what)
 {
 	order = what;
@@ -436,8 +424,8 @@ static void see_page(uintptr_t p, unsigned pages)
 }
 
 /*
- * Everything comes home: what can be had without mapping more is all that is mapped, but for the first page of each chunk of 2 MiB; and an
- * allocation of the largest order is a mapping of its own.
+ * Everything comes home: what can be had without mapping more is all that is mapped, but for the first page of each
+ * chunk of 2 MiB; and an allocation of the largest order is a mapping of its own.
  */
 static void check_pages(void)
 {
@@ -468,6 +456,10 @@ static void give_back(void)
 		anyrcu_page_free(v->page, 0);
 		anyrcu_page_free(v->page_n, ORDER_N);
 	}
+	while (nspare)
+		anyrcu_page_free(spare[--nspare], spare_order);
+	while (nwhole)
+		nwhole--, anyrcu_page_free(whole[nwhole], whole_order[nwhole]);
 	while (nheld)
 		anyrcu_page_free(held[--nheld], 0);
 	while (nheld_n)
@@ -782,7 +774,6 @@ static void done(enum op op)
 static void page_at_hand(enum op op)
 {
 	page = anyrcu_page_alloc(ANYRCU_GFP_KERNEL, op == PAGE_FREE_N ? ORDER_N : 0);
-	has_page = true;
 }
 
 static void cpu_list(enum op op)
@@ -819,7 +810,7 @@ static void exhausted(enum op op)
 
 static void bad_gfp(enum op op)
 {
-	gfp = ANYRCU_GFP_NO_LOCKS + 1;
+	gfp = 2 * ANYRCU_GFP_NO_LOCKS;
 }
 
 static void fill_lists(enum op op, int n)
@@ -827,21 +818,53 @@ static void fill_lists(enum op op, int n)
 	static void *p[8192];
 	unsigned order = op == PAGE_FREE_N ? ORDER_N : 0;
 
-	page_at_hand(op);
+	if (BIT(op) & FREES)
+		page_at_hand(op);
 	for (int i = 0; i < n; i++)
 		p[i] = anyrcu_page_alloc(ANYRCU_GFP_KERNEL, order);
 	for (int i = 0; i < n; i++)
 		anyrcu_page_free(p[i], order);
 }
 
+static void take_spare(enum op op)
+{
+	spare_order = op == PAGE_FREE_N ? ORDER_N : 0;
+	while (nspare < 64)
+		spare[nspare++] = anyrcu_page_alloc(ANYRCU_GFP_KERNEL, spare_order);
+}
+
 static void cpu_list_full(enum op op)
 {
+	take_spare(op);
 	fill_lists(op, op == PAGE_FREE_N ? 4 : 40);
 }
 
 static void all_lists_full(enum op op)
 {
+	take_spare(op);
 	fill_lists(op, op == PAGE_FREE_N ? 60 : 4200);
+}
+
+static void cpu_list_begun(enum op op)
+{
+	take_spare(op);
+	fill_lists(op, 1);
+}
+
+/* The lists are empty, and what is on its way home is all that there is for one that may take the zone's lock. */
+static void exhausted_but_lock(enum op op)
+{
+	fill_lists(op, 4200);
+	exhaust(op);
+	gfp = ANYRCU_GFP_NOWAIT;
+}
+
+static void exhausted_all(enum op op)
+{
+	gfp = ANYRCU_GFP_NOWAIT;
+	for (unsigned order = ANYRCU_PAGE_ORDER_MAX; order--;)
+		while ((whole[nwhole] = anyrcu_page_alloc(gfp, order)))
+			whole_order[nwhole++] = order;
 }
 
 static void no_page(enum op op)
@@ -853,6 +876,21 @@ static void small_stats(enum op op)
 {
 	seen_size = offsetof(struct anyrcu_stats, invoked);
 	mixed_page(op);
+}
+
+static void five_bytes(enum op op)
+{
+	seen_size = 5;
+}
+
+static void three_bytes(enum op op)
+{
+	seen_size = 3;
+}
+
+static void no_bytes(enum op op)
+{
+	seen_size = 0;
 }
 
 /* ---- with a worker ---- */
@@ -951,9 +989,9 @@ const struct state states[] = {
 	{ "a flood", HEADLESS, .prepare = flood_in_bound },
 	{ "a NULL argument", HEADLESS, .prepare = null_arg },
 	{ "a NULL argument, and a mixed page", HEADLESS, .prepare = null_arg_mixed },
-	{ "in a section", LOCKS | UNLOCK | DEFERS, .prepare = in_section },
+	{ "in a section", LOCKS | UNLOCK | DEFERS | BIT(STATS_GET), .prepare = in_section },
 	{ "in two sections", UNLOCK, .prepare = wide_sections },
-	{ "online", LOCKS | UNLOCK, .prepare = be_online },
+	{ "online", LOCKS | UNLOCK | BIT(STATS_GET), .prepare = be_online },
 	{ "no record is free", BIT(READ_LOCK), .arrange = no_record },
 	{ "records are of the dead", BIT(READ_LOCK), .arrange = dead_records },
 	{ "no record is free, and no memory", LOCKS, .arrange = no_memory },
@@ -968,8 +1006,14 @@ const struct state states[] = {
 	{ "a page", FREES, .prepare = page_at_hand },
 	{ "the CPU's list is full", FREES, .prepare = cpu_list_full },
 	{ "all lists are full", FREES, .prepare = all_lists_full },
+	{ "a page in the CPU's list", FREES, .prepare = cpu_list_begun },
+	{ "no page left without a lock", BIT(PAGE_ALLOC_0), .prepare = exhausted_but_lock },
+	{ "no page left with a lock either", BIT(PAGE_ALLOC_0), .prepare = exhausted_all },
 	{ "NULL", FREES, .prepare = no_page },
 	{ "a small struct", BIT(STATS_GET), .prepare = small_stats },
+	{ "a struct of five bytes", BIT(STATS_GET), .prepare = five_bytes },
+	{ "a struct of three bytes", BIT(STATS_GET), .prepare = three_bytes },
+	{ "a struct of no bytes", BIT(STATS_GET), .prepare = no_bytes },
 	{ "the worker sleeps", BIT(CALL) | BIT(GP_START) | FREES, .arrange = worker_deep, .worker = true },
 	{ "the worker waits", BIT(GP_START), .arrange = worker_ticks, .worker = true },
 	{ "the worker waits, and a page is full", BIT(CALL_HEADLESS), .arrange = worker_ticks_sealed, .worker = true },
@@ -993,7 +1037,7 @@ void scene_init(void)
 	sched_setaffinity(0, sizeof(one), &one);
 }
 
-_Noreturn void scene_play(enum op op, const struct state *state)
+_Noreturn void scene_play(enum op op, const struct state *state, pid_t tracer)
 {
 	static char stack[65536] __attribute__((aligned(4096)));
 	pthread_attr_t attr;
@@ -1012,6 +1056,8 @@ _Noreturn void scene_play(enum op op, const struct state *state)
 	if (state->arrange)
 		state->arrange(op);
 	ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+	if (getppid() != tracer)
+		_exit(0); /* it is no more, and whoever traces this process in its place does not know of it */
 	scene->stage = READY;
 	__asm__ volatile("int3" ::: "memory");
 	errno = 815;

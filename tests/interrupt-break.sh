@@ -1,0 +1,28 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT OR GPL-2.0-only
+# A copy of a source with a mistake in it, which a signal at the wrong instruction brings out.
+# usage: interrupt-break.sh MISTAKE SOURCE COPY
+# Fails where there is nothing to change.
+set -eu
+
+case $1 in
+unarmed-sequence)
+	mistake='s/movq %%rax, %%fs:8(%\[rseq\])/nop/' ;;
+page-taken-in-two)
+	mistake='s/(p = xchg(&slot\[at\], NULL))/(store(\&slot[at], NULL), true)/' ;;
+pages-counted-in-two)
+	mistake='s/__atomic_fetch_add(&s->held, 1, __ATOMIC_RELAXED)/store(\&s->held, load(\&s->held) + 1)/' ;;
+chain-pushed-in-two)
+	mistake='s/while (!__atomic_compare_exchange_n(&defer_chain, .*/store(\&defer_chain, head);/' ;;
+chain-counted-in-two)
+	mistake='s/count_add(&defer_stats.chain, 1)/store(\&defer_stats.chain, load(\&defer_stats.chain) + 1)/' ;;
+page-opened-in-two)
+	mistake='s/if (!cmpxchg(where, old, p)) {/store(where, p);\n\tif (!p) {/' ;;
+section-without-number)
+	mistake='s/if (c == 0) {.*/if (false) {/' ;;
+esac
+sed "$mistake" "$2" >"$3"
+if cmp -s "$2" "$3"; then
+	echo "$2: nothing to break for $1" >&2
+	exit 1
+fi
