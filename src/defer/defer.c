@@ -31,6 +31,7 @@
  * Attack: the page count wraps. It only goes up while below the cap, by at most the number of threads and handlers at it.
  */
 #include <anyrcu/page.h>
+#include <base/breaks.h>
 #include <defer/defer.h>
 #include <pages/pages.h>
 #include <port/port.h>
@@ -85,7 +86,7 @@ static struct defer_page *page_new(unsigned cpu, uintptr_t key, bool shared, con
 	uint64_t bytes = fetch_add(&defer_stats.bytes, sizeof(struct defer_page));
 	struct defer_page *p = NULL;
 
-	if (bytes < load(&defer_limits.bytes_max))
+	if (bytes < load(&defer_limits.bytes_max) || breaks(BOUND_IGNORED))
 		p = page_alloc(shared ? ANYRCU_GFP_NO_LOCKS | ANYRCU_GFP_ZERO : ANYRCU_GFP_NO_LOCKS, 0);
 	if (!p) {
 		count_add(&defer_stats.bytes, -(uint64_t)sizeof(*p));
@@ -117,7 +118,7 @@ static bool page_open(unsigned cpu, struct defer_page **where, struct defer_page
 	if (!p)
 		return false;
 	p->next = old;
-	if (!cmpxchg(where, old, p)) {
+	if (!breaks_cmpxchg(SEAL_TORN, where, old, p)) {
 		page_free(p, 0);
 		count_add(&defer_stats.bytes, -(uint64_t)sizeof(*p));
 		return false;
@@ -145,6 +146,7 @@ static bool append_shared(unsigned cpu, unsigned kind, uintptr_t key, struct slo
 		struct defer_page *p = load_acquire(where);
 		uint32_t at;
 
+		breaks_stop(LOADED);
 		if (page_full(p)) {
 			if (page_open(cpu, where, p, key, true, s, &refused))
 				return true;
@@ -153,6 +155,7 @@ static bool append_shared(unsigned cpu, unsigned kind, uintptr_t key, struct slo
 		if (p->open.key != key)
 			return false;
 		at = fetch_add(&p->open.count, defer_width(key));
+		breaks_stop(FILL);
 		if (at < p->open.cap) {
 			page_fill(p, at, key, s);
 			return true;
@@ -217,7 +220,7 @@ static noinline bool append_slow(struct slot *s)
 	/* Outside the section: a worker that preempts us in the wake would find a reader to wait for. */
 	if (s->opened)
 		defer_wake(defer_flood_begins(defer_pending_closed()) || (s->sealed && s->sealed % DEFER_SEALED_WAKE == 0));
-	return done;
+	return done || breaks(REFUSED_DROPS);
 }
 
 static inline bool append(uintptr_t func, uintptr_t arg)

@@ -22,6 +22,7 @@
  * they had taken, and makes it ready again. A callback that was still running goes on in the parent only.
  */
 #include <anyrcu/page.h>
+#include <base/breaks.h>
 #include <defer/defer.h>
 #include <pages/pages.h>
 #include <port/port.h>
@@ -190,7 +191,7 @@ static void take_from(struct defer_page **where, bool all, struct defer_page **l
 	struct defer_page *p = load_acquire(where);
 
 	if (p && all)
-		take(xchg(where, NULL), true, list);
+		take(breaks(COLLECT_LEAVES_OPEN) ? p : breaks_xchg(COLLECT_OPEN_TORN, where, NULL), true, list);
 	else if (p && load(&p->next))
 		take(xchg(&p->next, NULL), false, list);
 }
@@ -207,8 +208,8 @@ static void collect(bool all)
 			take_from(&defer_cpus[cpu].shared[kind], all, &list);
 		}
 	}
-	pipe.waiting_chain = load(&defer_chain) ? xchg(&defer_chain, NULL) : NULL;
-	if (list)
+	pipe.waiting_chain = load(&defer_chain) ? breaks_xchg(COLLECT_CHAIN_TORN, &defer_chain, NULL) : NULL;
+	if (list && !breaks(COLLECT_NO_RSEQ_FENCE))
 		port_rseq_fence();
 	/* From here nothing is appended by sequences: the open ones can be counted, and the cookie covers all that is in them. */
 	for (struct defer_page *p = list; p; p = p->next)
@@ -245,6 +246,8 @@ static void ready_append(struct defer_page *p)
 {
 	struct ready *r = ready_of(p->cpu);
 
+	if (breaks(DRAIN_DROPS_PAGE))
+		return;
 	p->next = NULL;
 	*(r->first ? r->end : &r->first) = p;
 	r->end = &p->next;
@@ -305,7 +308,7 @@ static void make_ready(void)
 		struct defer_page *p = pipe.waiting;
 
 		pipe.waiting = p->next;
-		if (p->settled) {
+		if (p->settled || breaks(SETTLE_ONCE)) {
 			ready_append(p);
 		} else {
 			p->settled = true;
@@ -337,6 +340,8 @@ static struct defer_page *give_back(struct drainer *d)
 {
 	struct defer_page *p = d->page;
 
+	if (p && breaks(DRAIN_DOUBLES_PAGE))
+		p->cursor = 0;
 	if (d->chain) {
 		d->chain->head = d->head;
 		d->chain->taken = false;
@@ -463,8 +468,12 @@ static void drain_uniform(struct drainer *d, struct defer_page *p, size_t budget
 		if (i + AHEAD < used)
 			prefetch(func, load(&p->word[i + AHEAD]));
 		if (likely(arg || !p->shared)) {
-			advance_cursor(d, p, i + 1);
+			if (!breaks(DRAIN_CURSOR_LATE))
+				advance_cursor(d, p, i + 1);
+			breaks_stop(INVOKE);
 			invoke(func, arg);
+			if (breaks(DRAIN_CURSOR_LATE))
+				advance_cursor(d, p, i + 1);
 		} else {
 			store(&p->cursor, i + 1);
 		}
@@ -547,7 +556,10 @@ void defer_thread_exit(void)
 	if (!d)
 		return;
 	port_lock(&pipe.lock);
-	drained = give_back(d);
+	if (breaks(DRAIN_EXIT_DROPS))
+		store(&d->owner, 0);
+	else
+		drained = give_back(d);
 	port_unlock(&pipe.lock);
 	page_free(drained, 0);
 }
@@ -661,7 +673,7 @@ static bool all_invoked(uint64_t gen)
 		if (pipe.chains[i].head && pipe.chains[i].gen <= gen)
 			return false;
 	for (unsigned i = 0; i < DRAINERS; i++)
-		if (pipe.drainers[i].owner && pipe.drainers[i].gen <= gen)
+		if (pipe.drainers[i].owner && pipe.drainers[i].gen <= gen && !breaks(BARRIER_SKIPS_DRAINERS))
 			return false;
 	return true;
 }
@@ -677,7 +689,7 @@ void anyrcu_barrier(void)
 	online = gp_waits_begin();
 	full_fence();
 	port_lock(&pipe.lock);
-	gen = pipe.gen + 1;
+	gen = pipe.gen + !breaks(BARRIER_EARLY);
 	store(&pipe.force, true);
 	port_unlock(&pipe.lock);
 	defer_wake(true);
@@ -733,7 +745,7 @@ static bool all_rest(void)
 	for (unsigned i = 0; i < DRAINERS; i++) {
 		struct drainer *d = &pipe.drainers[i];
 
-		if (d->owner && d->owner != port_self() && !load_acquire(&d->resting))
+		if (d->owner && d->owner != port_self() && !load_acquire(&d->resting) && !breaks(FORK_NO_REST))
 			return false;
 	}
 	return true;
@@ -782,7 +794,9 @@ void defer_fork_child(void)
 	for (unsigned i = 0; i < DRAINERS; i++) {
 		struct drainer *d = &pipe.drainers[i];
 
-		if (d->owner && d->owner != port_self())
+		if (d->owner && d->owner != port_self() && breaks(FORK_DROPS_TAKEN))
+			store(&d->owner, 0);
+		else if (d->owner && d->owner != port_self())
 			page_free(give_back(d), 0);
 	}
 	count_sealed_anew();

@@ -16,6 +16,7 @@
  * A caller that stops or dies before it has set RUNG leaves the next one to ring; between any two of its steps a handler may do the same.
  * A bell that comes round to its number in between (30 bits) makes one caller omit a ring at worst if it stopped for all of that.
  */
+#include <base/breaks.h>
 #include <defer/defer.h>
 #include <pages/pages.h>
 #include <port/port.h>
@@ -93,11 +94,12 @@ static void sleep_deep(uint32_t generation, uint64_t ns)
 {
 	uint32_t bell = bell_next();
 
+	breaks_stop(SLEEP);
 	__atomic_fetch_add(&workers.deep, 1, __ATOMIC_SEQ_CST);
 	__atomic_fetch_sub(&workers.awake, 1, __ATOMIC_SEQ_CST);
 	full_fence(); /* pairs with that in defer_wake() */
-	if (defer_empty() && !gp_wanted() && current(generation))
-		port_wait(&workers.bell, bell, ns);
+	if (breaks(SLEEP_NO_LOOK) || (defer_empty() && !gp_wanted() && current(generation)))
+		port_wait(&workers.bell, bell, breaks(SLEEP_NO_LOOK) ? 0 : ns);
 	__atomic_fetch_add(&workers.awake, 1, __ATOMIC_SEQ_CST);
 	__atomic_fetch_sub(&workers.deep, 1, __ATOMIC_SEQ_CST);
 }

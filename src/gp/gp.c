@@ -37,6 +37,7 @@
  * driver that it does not have, or that its handler interrupted, has left half done. Only begin s can be half done: then the number is
  * published and the scan begun again, which does no harm if that had been done, or is done again by the interrupted step.
  */
+#include <base/breaks.h>
 #include <gp/gp.h>
 #include <port/port.h>
 
@@ -78,7 +79,7 @@ static bool before(uint64_t a, uint64_t b)
 
 static bool drive(void)
 {
-	return !load(&gp.driver) && cmpxchg(&gp.driver, 0, port_self());
+	return (!load(&gp.driver) && cmpxchg(&gp.driver, 0, port_self())) || breaks(GP_TWO_DRIVERS);
 }
 
 static void drive_soon(void)
@@ -114,8 +115,10 @@ anyrcu_gp_t gp_cookie(void)
 {
 	uint64_t cookie, needed = load(&gp.needed);
 
-	full_fence(); /* pairs with that in begin(): what was unlinked comes before the number is read */
-	cookie = load(&gp.started) + 1;
+	breaks_stop(COOKIE);
+	if (!breaks(GP_COOKIE_NO_FENCE))
+		full_fence(); /* pairs with that in begin(): what was unlinked comes before the number is read */
+	cookie = load(&gp.started) + !breaks(GP_COOKIE_EARLY);
 	while (before(needed, cookie) &&
 	       !__atomic_compare_exchange_n(&gp.needed, &needed, cookie, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
 		;
@@ -149,10 +152,10 @@ bool gp_wanted(void)
 /* All readers that begin from here on have this number. */
 static void publish(uint64_t seq)
 {
-	store_release(&anyrcu_gp.ctr, GP_WORD(seq) | (port_fence_all_works ? 0 : ANYRCU_READER_FENCE));
+	store_release(&anyrcu_gp.ctr, GP_WORD(seq) | (port_fence_all_works || breaks(READER_NO_FENCE) ? 0 : ANYRCU_READER_FENCE));
 	/* Pairs with the order of store and loads in each reader; without it a section could be missed and still see the old. */
 	full_fence();
-	if (port_fence_all_works)
+	if (port_fence_all_works && !breaks(GP_NO_MEMBARRIER))
 		port_fence_all();
 	reader_scan_begin(&gp.at);
 }
@@ -191,7 +194,7 @@ static bool passed(void)
 {
 	struct anyrcu_reader *r;
 
-	while ((r = reader_scan(&gp.at, gp.started))) {
+	while (!breaks(GP_NO_WAIT) && (r = reader_scan(&gp.at, gp.started))) {
 		uint64_t now = port_now();
 
 		if (before(now, gp.look_dead))
@@ -200,7 +203,7 @@ static bool passed(void)
 		if (!reader_bury(r))
 			return false;
 	}
-	return reader_crowd_empty();
+	return reader_crowd_empty() || breaks(GP_SKIPS_CROWD);
 }
 
 void gp_step(void)

@@ -28,6 +28,7 @@
  * Attack: no record can be had, as the system refuses memory. The thread then reads as one of the "crowd", a counter that a grace
  * period waits to see at zero. That is slow and may starve a grace period, but it is right, and it needs no memory.
  */
+#include <base/breaks.h>
 #include <gp/gp.h>
 #include <port/port.h>
 
@@ -107,7 +108,7 @@ static struct anyrcu_reader *claim(uint32_t tid)
 		return r;
 	}
 	while ((r = find(0)))
-		if (cmpxchg(&r->tid, 0, tid))
+		if (breaks_cmpxchg(READER_TORN, &r->tid, 0, tid))
 			return r;
 	return claim_dead(tid) ?: block_new(tid);
 }
@@ -115,7 +116,7 @@ static struct anyrcu_reader *claim(uint32_t tid)
 static bool reader_register(void)
 {
 	uint32_t tid = port_tid();
-	struct anyrcu_reader *r = claim(tid);
+	struct anyrcu_reader *r = breaks(RECORD_REFUSED) ? NULL : claim(tid);
 
 	port_thread_exit_arm();
 	if (!r)
@@ -294,7 +295,7 @@ static bool holds_up(const struct anyrcu_reader *r, uint64_t seq)
 {
 	uint64_t c = load_acquire(&r->ctr);
 
-	return (c & (ANYRCU_READER_NEST | ANYRCU_READER_QS)) &&
+	return (c & (ANYRCU_READER_NEST | (breaks(GP_SKIPS_ONLINE) ? 0 : ANYRCU_READER_QS))) &&
 	       (int64_t)((c & ~(((uint64_t)1 << ANYRCU_READER_SEQ_SHIFT) - 1)) - (seq << ANYRCU_READER_SEQ_SHIFT)) < 0;
 }
 
@@ -302,7 +303,7 @@ struct anyrcu_reader *reader_scan(struct reader_cursor *at, uint64_t seq)
 {
 	for (; at->block; at->block = at->block->next, at->i = 0)
 		for (; at->i < at->block->n; at->i++)
-			if (holds_up(&at->block->r[at->i], seq))
+			if (holds_up(&at->block->r[at->i], seq) && !breaks(GP_SKIPS_RECORD))
 				return &at->block->r[at->i];
 	return NULL;
 }
@@ -321,7 +322,7 @@ bool reader_bury(struct anyrcu_reader *r)
 {
 	uint32_t tid = load_acquire(&r->tid);
 
-	if (tid == 0 || (tid & LEAVING) || !port_tid_dead(tid & TID))
+	if (tid == 0 || (tid & LEAVING) || !(port_tid_dead(tid & TID) || breaks(GP_BURIES_LIVING)))
 		return false;
 	/* Dead, and not adopted since: only then may ctr be written. */
 	if (!cmpxchg(&r->tid, tid, LEAVING))

@@ -25,6 +25,7 @@
  * holds the zone's lock brings them home. A page there holds the link and its order in its first words.
  */
 #include <anyrcu/page.h>
+#include <base/breaks.h>
 #include <pages/pages.h>
 #include <pages/zone.h>
 #include <port/port.h>
@@ -86,7 +87,7 @@ static void *slots_pop(struct slots *s, void **slot, unsigned n)
 	for (unsigned i = 0; i < n; i++, at = at ? at - 1 : n - 1) {
 		void *p = load(&slot[at]);
 
-		if (p && (p = xchg(&slot[at], NULL))) {
+		if (p && (p = breaks_xchg(SLOT_TORN, &slot[at], NULL))) {
 			store(&s->hint, at);
 			__atomic_fetch_sub(&s->held, 1, __ATOMIC_RELAXED);
 			return p;
@@ -174,7 +175,7 @@ void *page_alloc(unsigned gfp, unsigned order)
 	uint64_t *origin = &pages_stats.percpu;
 	void *p;
 
-	if (mode > ANYRCU_GFP_NO_LOCKS || order >= ORDERS)
+	if (mode > ANYRCU_GFP_NO_LOCKS || order >= ORDERS || breaks(PAGE_REFUSED))
 		return NULL;
 	p = cpu_pop(&cpus[port_cpu()], order);
 	if (!p && (p = reserve_pop(order))) {

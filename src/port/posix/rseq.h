@@ -13,6 +13,7 @@
 #ifndef ANYRCU_PORT_POSIX_RSEQ_H
 #define ANYRCU_PORT_POSIX_RSEQ_H
 
+#include <base/breaks.h>
 #include <port/port.h>
 
 /* Defined as 0 by builds that must not use sequences. */
@@ -50,6 +51,14 @@ enum port_rseq_result {
 
 #if PORT_RSEQ
 #define PORT_RSEQ_SIG 0x53053053
+#ifdef ANYRCU_BREAKS
+/* Time between the look at the page and the commit, in which the page may be taken away. */
+#define PORT_RSEQ_LINGER "movl %[linger], %%ecx\n5:\tsubl $1, %%ecx\n\tjs 6f\n\tpause\n\tjmp 5b\n6:\n\t"
+#define PORT_RSEQ_LINGERS , [linger] "m"(breaks_rseq_linger)
+#else
+#define PORT_RSEQ_LINGER
+#define PORT_RSEQ_LINGERS
+#endif
 extern ptrdiff_t port_rseq_offset; /* of the thread's area, from the thread pointer */
 
 /* The current CPU if the calling thread may append there, or -1. A hint: it may be another one at once. Any context. */
@@ -84,7 +93,7 @@ static inline enum port_rseq_result port_rseq_append(struct port_rseq_page **pag
 		"shlq %[shift], %%rax\n\t"
 		"movq (%[pages], %%rax), %%rax\n\t"
 		"testq %%rax, %%rax\n\t"
-		"jz %l[refuse]\n\t"
+		"jz %l[refuse]\n\t" PORT_RSEQ_LINGER
 		"cmpq %[key], %c[k](%%rax)\n\t"
 		"jne %l[other]\n\t"
 		"movl %c[n](%%rax), %%ecx\n\t"
@@ -104,7 +113,7 @@ static inline enum port_rseq_result port_rseq_append(struct port_rseq_page **pag
 		: [rseq] "r"(port_rseq_offset), [cpus] "m"(port_rseq_cpus), [pages] "r"(pages), [key] "r"(key),
 		  [a] "r"(a), [b] "r"(b), [width] "ri"(width), [shift] "i"(PORT_RSEQ_CPU_SHIFT), [sig] "i"(PORT_RSEQ_SIG),
 		  [k] "i"(offsetof(struct port_rseq_page, key)), [n] "i"(offsetof(struct port_rseq_page, count)),
-		  [cap] "i"(offsetof(struct port_rseq_page, cap)), [words] "i"(PORT_RSEQ_WORDS)
+		  [cap] "i"(offsetof(struct port_rseq_page, cap)), [words] "i"(PORT_RSEQ_WORDS) PORT_RSEQ_LINGERS
 		: "rax", "rcx", "memory", "cc"
 		: refuse, other, abort);
 	return PORT_RSEQ_DONE;

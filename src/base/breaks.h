@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * Mistakes on purpose. "anyrcu torture" is a build of the library that makes one of these mistakes when it is told to, so that
+ * torture is seen to find it, and that is put into trouble which it must bear. What to do at each place is up to the program: see
+ * breaks_now(). In every other build breaks() is false, and the compiler leaves out what depends on it.
+ */
+#ifndef ANYRCU_BASE_BREAKS_H
+#define ANYRCU_BASE_BREAKS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Name, the environment in which it shows, and what is wrong. */
+#define BREAKS_MISTAKES(X)                                                                                             \
+	X(GP_NO_WAIT, "", "a grace period waits for no reader")                                                        \
+	X(GP_COOKIE_EARLY, "", "a cookie names the grace period that has begun already")                               \
+	X(GP_COOKIE_NO_FENCE, "", "a cookie is read before what the caller unlinked is visible")                       \
+	X(GP_NO_MEMBARRIER, "", "a grace period begins without a fence in all threads")                                \
+	X(GP_SKIPS_RECORD, "", "the scan of a grace period skips records")                                             \
+	X(GP_SKIPS_ONLINE, "", "a grace period does not wait for threads in quiescent-state mode")                     \
+	X(GP_SKIPS_CROWD, "", "a grace period does not wait for readers that have no record")                          \
+	X(GP_BURIES_LIVING, "", "a reader that takes long is taken for dead")                                          \
+	X(GP_TWO_DRIVERS, "", "two threads drive grace periods at once")                                               \
+	X(READER_NO_FENCE, "ANYRCU_MEMBARRIER=0", "readers do without a fence though there is no membarrier")          \
+	X(READER_TORN, "", "a record is claimed by a load and a store")                                                \
+	X(SEAL_TORN, "", "a page is opened in place of the full one by a load and a store")                            \
+	X(COLLECT_NO_RSEQ_FENCE, "", "pages are taken away while sequences append to them")                            \
+	X(COLLECT_OPEN_TORN, "", "the open page is taken away by a load and a store")                                  \
+	X(COLLECT_CHAIN_TORN, "", "the chain is taken away by a load and a store")                                     \
+	X(COLLECT_LEAVES_OPEN, "", "a page that was taken away to be drained and freed is still open")                 \
+	X(SETTLE_ONCE, "ANYRCU_RSEQ=0", "a page filled by atomics is drained after one grace period")                  \
+	X(DRAIN_DROPS_PAGE, "", "a page that is ready is forgotten")                                                   \
+	X(DRAIN_DOUBLES_PAGE, "", "a page that is drained is drained again")                                           \
+	X(DRAIN_CURSOR_LATE, "", "the cursor moves after the callback")                                                \
+	X(DRAIN_EXIT_DROPS, "", "what a thread had taken to drain is dropped when a callback ends the thread")          \
+	X(FORK_DROPS_TAKEN, "", "what was taken to be drained is dropped in the child of a fork")                      \
+	X(FORK_NO_REST, "", "a fork does not wait until callbacks rest")                                               \
+	X(BARRIER_EARLY, "", "a barrier waits for the collection before its own")                                      \
+	X(BARRIER_SKIPS_DRAINERS, "", "a barrier does not wait for what is being drained")                             \
+	X(SLEEP_NO_LOOK, "", "a worker does not look again after it has announced that it sleeps")                     \
+	X(REFUSED_DROPS, "", "an object is dropped when a page is refused")                                            \
+	X(BOUND_IGNORED, "", "pages of pointers take more than page_bytes_max")                                        \
+	X(SLOT_TORN, "", "a free page is taken by a load and a store")
+
+/* What happens without anybody's mistake: memory is refused; a thread stops there for a while. */
+#define BREAKS_FAULTS(X)                                                                                               \
+	X(PAGE_REFUSED) X(RECORD_REFUSED) X(STOP_COOKIE) X(STOP_LOADED) X(STOP_FILL) X(STOP_INVOKE) X(STOP_SLEEP)
+
+#ifdef ANYRCU_BREAKS
+#define BREAKS_ENUM(name, ...) BREAK_##name,
+enum breaks { BREAKS_MISTAKES(BREAKS_ENUM) BREAKS_FAULTS(BREAKS_ENUM) BREAKS };
+
+/* A bit for each that may happen. Set by the program before there is a second thread that uses the library. */
+extern uint64_t breaks_armed;
+/* Is it to happen, here and now? Given by the program. Any context. */
+bool breaks_now(enum breaks which);
+/* Stop for a while between the load and the store of an operation that should have been one. Given by the program. Any context. */
+void breaks_linger(void);
+/* For how many turns each restartable sequence lingers before its commit. */
+extern uint32_t breaks_rseq_linger;
+
+#define breaks(name) (unlikely(load(&breaks_armed) >> BREAK_##name & 1) && breaks_now(BREAK_##name))
+#define breaks_stop(name) ((void)breaks(STOP_##name))
+#define breaks_xchg(name, p, v)                                                                                        \
+	({                                                                                                             \
+		__typeof__(*(p)) breaks_old_;                                                                          \
+		if (breaks(name)) {                                                                                    \
+			breaks_old_ = load(p);                                                                         \
+			breaks_linger();                                                                               \
+			store((p), (v));                                                                               \
+		} else {                                                                                               \
+			breaks_old_ = xchg((p), (v));                                                                  \
+		}                                                                                                      \
+		breaks_old_;                                                                                           \
+	})
+#define breaks_cmpxchg(name, p, old, new)                                                                              \
+	(breaks(name) ? load(p) == (old) && (breaks_linger(), store((p), (new)), true) : cmpxchg((p), (old), (new)))
+#else
+#define breaks(name) false
+#define breaks_stop(name) ((void)0)
+#define breaks_xchg(name, p, v) xchg((p), (v))
+#define breaks_cmpxchg(name, p, old, new) cmpxchg((p), (old), (new))
+#endif
+
+#endif

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* Trouble, and mistakes. */
+#define _GNU_SOURCE
+#include <base/compiler.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "torture.h"
+
+__thread struct me me __attribute__((tls_model("initial-exec")));
+uint64_t breaks_armed;
+uint32_t breaks_rseq_linger;
+
+void __wrap_port_report(const char *format, ...);
+
+/* xorshift64* (Vigna). A handler in between makes the numbers other ones, which are as good. */
+uint64_t rnd(void)
+{
+	uint64_t x = me.random ?: (run.seed ^ (uintptr_t)&me) * 0x9e3779b97f4a7c15 | 1;
+
+	x ^= x >> 12;
+	x ^= x << 25;
+	x ^= x >> 27;
+	me.random = x;
+	return x * 0x2545f4914f6cdd1d >> 16;
+}
+
+bool faults_on(unsigned fault)
+{
+	return run.faults >> fault & 1;
+}
+
+void fault_done(unsigned fault)
+{
+	atomic_fetch_add(&run.done[fault], 1);
+}
+
+void pause_us(uint64_t us)
+{
+	struct timespec t = { us / 1000000, us % 1000000 * 1000 };
+
+	while (clock_nanosleep(CLOCK_MONOTONIC, 0, &t, &t))
+		;
+}
+
+void unlink_now(void)
+{
+	if (me.unlinking)
+		store_release(me.unlinking, NULL);
+	me.unlinking = NULL;
+}
+
+void found(_Atomic uint64_t *count, const char *format, ...)
+{
+	char text[200];
+	va_list args;
+
+	atomic_fetch_add(count, 1);
+	if (atomic_exchange(&run.failed, true))
+		return;
+	va_start(args, format);
+	vsnprintf(text, sizeof(text) - 1, format, args);
+	va_end(args);
+	strcat(text, "\n");
+	if (write(STDERR_FILENO, text, strlen(text)) < 0)
+		_exit(1);
+}
+
+/* Threads that end inside a section are told of, and we let many. All else is worth to be seen. */
+void __wrap_port_report(const char *format, ...)
+{
+	if (!strstr(format, "ended inside"))
+		found(&run.lost, "the library says: %s", format);
+}
+
+void breaks_linger(void)
+{
+	for (uint64_t turns = rnd() % 2000; turns; turns--)
+		__builtin_ia32_pause();
+}
+
+/* Mostly a moment, in which another CPU gets far, now and then as long as a time slice. Sleeping would let go of a lock's holder. */
+static void stop(uint64_t often, uint64_t seldom_us)
+{
+	if (!one_in(often))
+		return;
+	fault_done(FAULT_STOP);
+	if (one_in(16))
+		pause_us(rnd() % seldom_us);
+	else
+		breaks_linger();
+}
+
+/* Pages are refused in bursts: none, some, most or all of them. */
+static bool refuse_page(void)
+{
+	static uint32_t share;
+
+	if (one_in(512))
+		store(&share, rnd() % 5);
+	if (rnd() % 4 >= load(&share))
+		return false;
+	fault_done(FAULT_REFUSE);
+	return true;
+}
+
+/* How often a mistake is made of those that would be seen at once, or make all stop, if they were made always. */
+static const unsigned rarely[BREAKS] = {
+	[BREAK_GP_SKIPS_RECORD] = 16,
+	[BREAK_DRAIN_DROPS_PAGE] = 64,
+	[BREAK_DRAIN_DOUBLES_PAGE] = 64,
+	[BREAK_SLOT_TORN] = 4,
+	[BREAK_GP_TWO_DRIVERS] = 4,
+};
+
+bool breaks_now(enum breaks which)
+{
+	switch (which) {
+	case BREAK_PAGE_REFUSED:
+		return refuse_page();
+	case BREAK_RECORD_REFUSED:
+		return !me.has_record && one_in(2);
+	case BREAK_STOP_COOKIE:
+		/* The fence that follows makes it visible, if there is one. */
+		if (run.mistake != BREAK_GP_COOKIE_NO_FENCE)
+			unlink_now();
+		return false;
+	case BREAK_STOP_LOADED:
+		stop(256, 3000);
+		unlink_now();
+		return false;
+	case BREAK_STOP_FILL:
+		stop(256, 3000);
+		return false;
+	case BREAK_STOP_INVOKE:
+		stop(512, 200);
+		return false;
+	case BREAK_STOP_SLEEP:
+		stop(1, 300);
+		return false;
+	default:
+		return !rarely[which] || one_in(rarely[which]);
+	}
+}
+
+void faults_arm(void)
+{
+	uint64_t armed = 0;
+
+	if (run.mistake >= 0)
+		armed |= UINT64_C(1) << run.mistake;
+	if (faults_on(FAULT_REFUSE))
+		armed |= UINT64_C(1) << BREAK_PAGE_REFUSED | UINT64_C(1) << BREAK_RECORD_REFUSED;
+	if (faults_on(FAULT_STOP))
+		armed |= UINT64_C(1) << BREAK_STOP_LOADED | UINT64_C(1) << BREAK_STOP_FILL |
+			 UINT64_C(1) << BREAK_STOP_INVOKE | UINT64_C(1) << BREAK_STOP_SLEEP;
+	store(&breaks_armed, armed | UINT64_C(1) << BREAK_STOP_COOKIE);
+}

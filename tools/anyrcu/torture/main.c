@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * Rounds: threads torture the library for two seconds, then all ends, and what was deferred must have been invoked, no page of pointers be
+ * left, and memory be no more than it was. Every fourth round is a quiet one.
+ *
+ * usage: anyrcu-torture SEED SECONDS THREADS FAULTS MISTAKE JSON, all of them numbers: "anyrcu torture" knows which.
+ */
+#include <base/compiler.h>
+#include <port/port.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "torture.h"
+
+#define ROUND_S 2
+#define SECOND UINT64_C(1000000000)
+#define PATIENCE_S 20
+#define MEMORY_SLACK (8u << 20) /* stacks that libc keeps, what the allocator of the library keeps for a second */
+
+struct run run;
+
+static struct {
+	size_t first, now, high; /* resident bytes: after the first round, now, most */
+} memory;
+
+static size_t resident(void)
+{
+	unsigned long size, pages = 0;
+	FILE *f = fopen("/proc/self/statm", "r");
+
+	if (f) {
+		if (fscanf(f, "%lu %lu", &size, &pages) != 2)
+			pages = 0;
+		fclose(f);
+	}
+	memory.now = pages * sysconf(_SC_PAGESIZE);
+	if (memory.now > memory.high)
+		memory.high = memory.now;
+	return memory.now;
+}
+
+static const char *const fault_names[] = {
+#define NAME(name, string, ...) string,
+	FAULTS_LIST(NAME)
+};
+
+static void result_line(const struct anyrcu_stats *s)
+{
+	printf("seed %lu: %lu deferred, %lu invoked, %lu lost, %lu twice, %lu early; memory %zu KiB, %zu at most; %lu grace periods; "
+	       "faults:",
+	       run.seed, run.deferred, run.invoked, run.lost, run.twice, run.early, memory.now >> 10, memory.high >> 10, s->gp_done);
+	for (unsigned i = 0; i < FAULTS; i++)
+		printf(" %lu %s%s", run.done[i], fault_names[i], i + 1 < FAULTS ? "," : "\n");
+}
+
+static void result_json(const struct anyrcu_stats *s)
+{
+	printf("{\"seed\": %lu, \"deferred\": %lu, \"invoked\": %lu, \"lost\": %lu, \"twice\": %lu, \"early\": %lu, "
+	       "\"memory_bytes\": %zu, \"memory_high_bytes\": %zu, \"grace_periods\": %lu, \"faults\": {",
+	       run.seed, run.deferred, run.invoked, run.lost, run.twice, run.early, memory.now, memory.high, s->gp_done);
+	for (unsigned i = 0; i < FAULTS; i++)
+		printf("\"%s\": %lu%s", fault_names[i], run.done[i], i + 1 < FAULTS ? ", " : "}}\n");
+}
+
+/* What was found may have left threads that do not end, and locks that nobody gives back: so this is how the program ends. */
+static _Noreturn void result(void)
+{
+	struct anyrcu_stats s = { .size = sizeof(s) };
+
+	anyrcu_stats_get(&s);
+	(run.json ? result_json : result_line)(&s);
+	fflush(stdout);
+	_exit(atomic_load(&run.failed) ? 1 : 0);
+}
+
+static void progress(uint64_t began)
+{
+	if (isatty(STDERR_FILENO))
+		fprintf(stderr, "\r%3u of %u s: %lu deferred, %lu KiB ", (unsigned)((port_now() - began) / SECOND), run.seconds,
+			run.deferred, memory.now >> 10);
+}
+
+/* All that was deferred in a round, and nothing else, has been invoked, and all memory has come back. */
+static void check(unsigned round)
+{
+	struct anyrcu_stats s = { .size = sizeof(s) };
+	unsigned forgotten;
+
+	anyrcu_barrier();
+	anyrcu_stats_get(&s);
+	forgotten = objects_forgotten();
+	if (forgotten || run.deferred != run.invoked)
+		found(&run.lost, "lost: %u objects wait after a barrier; %lu deferred, %lu invoked", forgotten, run.deferred,
+		      run.invoked);
+	if (s.pending || s.defer_bytes)
+		found(&run.lost, "lost: after a barrier the statistics have %lu pending, %lu bytes in pages", s.pending,
+		      s.defer_bytes);
+	if (s.defer_bytes_high >= (65536u << (round < 4 ? round : 4)) + ANYRCU_PAGE_SIZE)
+		found(&run.lost, "pages of pointers took %lu bytes, more than the bound", s.defer_bytes_high);
+	if (resident() > memory.first + MEMORY_SLACK && memory.first)
+		found(&run.lost, "memory has grown from %zu to %zu KiB", memory.first >> 10, memory.now >> 10);
+	if (!memory.first)
+		memory.first = memory.now;
+}
+
+static void round_of(unsigned round, uint64_t began, uint64_t end)
+{
+	uint64_t until = port_now() + ROUND_S * SECOND;
+
+	roles_start(round);
+	while (!atomic_load(&run.failed) && port_now() < until && port_now() < end) {
+		pause_us(100000);
+		resident();
+		progress(began);
+	}
+	if (atomic_load(&run.failed))
+		result();
+	atomic_store(&run.calm, true);
+	atomic_store(&run.stop, true);
+	if (!roles_join(PATIENCE_S))
+		found(&run.lost, "lost: a thread does not come to its end");
+}
+
+int main(int argc, char **argv)
+{
+	uint64_t began = port_now(), end;
+
+	if (argc != 7)
+		return 2;
+	run = (struct run){ .seed = strtoull(argv[1], NULL, 10), .seconds = atoi(argv[2]), .threads = atoi(argv[3]),
+		.faults = atoi(argv[4]), .mistake = atoi(argv[5]), .json = atoi(argv[6]) };
+	end = began + run.seconds * SECOND;
+	faults_arm();
+	roles_prepare();
+	for (unsigned round = 0; port_now() < end && !atomic_load(&run.failed); round++) {
+		round_of(round, began, end);
+		if (!atomic_load(&run.failed))
+			check(round);
+		if (!atomic_load(&run.failed) && round % 4 == 0)
+			role_alone(200);
+	}
+	result();
+}

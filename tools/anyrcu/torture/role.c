@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* What the threads of a round do: half of those asked for read, half update; beside them is one of each that makes trouble or waits. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <port/port.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "torture.h"
+
+#define COLD (16u << 20)
+#define PATIENCE_S 20
+
+static char *cold; /* memory whose lines are mostly in no cache */
+static pthread_spinlock_t spin;
+static unsigned round_now;
+
+static bool stopping(void)
+{
+	return atomic_load_explicit(&run.stop, memory_order_relaxed);
+}
+
+/* Stores that miss keep the next ones, of a section's begin or an unlinking, waiting behind them while later loads go ahead. */
+static void store_slowly(void)
+{
+	for (uint64_t n = rnd() % 40; n; n--)
+		cold[rnd() * 64 % COLD] = 1;
+}
+
+/* ---- readers ---- */
+
+static void dwell(bool may_stall)
+{
+	if (may_stall && faults_on(FAULT_STALL) && one_in(2048)) {
+		fault_done(FAULT_STALL);
+		pause_us(rnd() % 40000);
+	} else if (one_in(64)) {
+		for (uint64_t turns = rnd() % 5000; turns; turns--)
+			port_relax();
+	}
+}
+
+static void look(bool may_stall)
+{
+	struct object **place = one_in(2) ? &places[rnd() % PLACES] : &own[rnd() % run.threads];
+	struct object *o = anyrcu_dereference(*place);
+	uint64_t state;
+
+	if (!o)
+		return;
+	state = object_look(o);
+	for (uint64_t looks = rnd() % 64; looks && object_still(o, state); looks--)
+		;
+	dwell(may_stall);
+	object_still(o, state);
+}
+
+static void read_some(bool may_stall)
+{
+	if (one_in(4))
+		store_slowly();
+	anyrcu_read_lock();
+	look(may_stall);
+	if (one_in(4)) {
+		anyrcu_read_lock();
+		look(may_stall);
+		anyrcu_read_unlock();
+		look(false);
+	}
+	anyrcu_read_unlock();
+	me.has_record = true;
+}
+
+static void read_online(void)
+{
+	me.has_record = true; /* without one it cannot be, and says so */
+	anyrcu_thread_online();
+	while (!stopping() && !one_in(4096)) {
+		if (one_in(4))
+			store_slowly();
+		for (uint64_t n = rnd() % 4; n; n--)
+			look(true);
+		anyrcu_quiescent_state();
+	}
+	anyrcu_thread_offline();
+}
+
+/* ---- updaters ---- */
+
+/* With a plain store in place of an atomic exchange: so it may not be visible yet when the library reads what it must not read too early. */
+static void update_own(struct object **place)
+{
+	struct object *o = anyrcu_dereference_protected(*place, true);
+	anyrcu_gp_t gp;
+
+	if (!o) {
+		o = object_take();
+		if (o)
+			anyrcu_assign_pointer(*place, o);
+		return;
+	}
+	store_slowly();
+	me.unlinking = place;
+	if (one_in(2) && faults_on(FAULT_STOP) && !port_rseq_cpus) {
+		object_call(o);
+		return;
+	}
+	gp = anyrcu_gp_start();
+	if (me.unlinking)
+		breaks_linger();
+	unlink_now();
+	while (!anyrcu_gp_done(gp) && !one_in(1000))
+		port_relax();
+	anyrcu_gp_wait(gp);
+	object_waited(o);
+}
+
+static void update_under_lock(void)
+{
+	if (pthread_spin_trylock(&spin))
+		return;
+	update(ANY);
+	pthread_spin_unlock(&spin);
+}
+
+static void update_some(struct object **place)
+{
+	breaks_rseq_linger = faults_on(FAULT_STOP) && one_in(64) ? rnd() % 1000 : 0;
+	if (one_in(64))
+		update_own(place);
+	else if (one_in(4))
+		update_under_lock();
+	else
+		update(TASK);
+}
+
+/* Two timers with different signals, so that a handler is interrupted too. */
+static __thread timer_t timers[2] __attribute__((tls_model("initial-exec")));
+
+/* Once: the handler does it again, so that it need not be faster than the timer for the thread to get on. */
+static void timer_soon(unsigned i)
+{
+	struct itimerspec t = { .it_value.tv_nsec = 100000 + rnd() % 500000 };
+
+	timer_settime(timers[i], 0, &t, NULL);
+}
+
+static void on_timer(int sig)
+{
+	if (stopping())
+		return;
+	for (int i = 0; i < 4; i++)
+		update(ANY);
+	read_some(false);
+	if (one_in(8))
+		(void)anyrcu_gp_done(anyrcu_gp_start());
+	timer_soon(sig - SIGRTMIN);
+}
+
+static void arm(unsigned i)
+{
+	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGRTMIN + i };
+
+	event._sigev_un._tid = gettid();
+	if (timer_create(CLOCK_MONOTONIC, &event, &timers[i]))
+		found(&run.lost, "a timer: %s", strerror(errno));
+	else
+		timer_soon(i);
+}
+
+static void begin_thread(unsigned i)
+{
+	me.known = true;
+	me.random = (run.seed + (uint64_t)round_now * 1000 + i + 1) * 0x9e3779b97f4a7c15 | 1;
+	rnd();
+}
+
+static void *worker(void *arg)
+{
+	unsigned i = (uintptr_t)arg;
+
+	begin_thread(i);
+	arm(0);
+	arm(1);
+	while (!stopping()) {
+		if (i % 2)
+			update_some(&own[i]);
+		else if (i % 4 == 2)
+			read_online();
+		else
+			read_some(true);
+	}
+	timer_delete(timers[0]);
+	timer_delete(timers[1]);
+	return NULL;
+}
+
+/* ---- beside them ---- */
+
+static void *synchronizer(void *arg)
+{
+	begin_thread(THREADS_MAX + 1);
+	while (!stopping()) {
+		struct object *next = object_take(), *old;
+
+		if (!next)
+			continue;
+		old = __atomic_exchange_n(&places[rnd() % PLACES], next, __ATOMIC_ACQ_REL);
+		anyrcu_synchronize();
+		if (old)
+			object_waited(old);
+		if (one_in(64))
+			pause_us(rnd() % 5000);
+	}
+	return NULL;
+}
+
+static void *barrier(void *arg)
+{
+	struct object *mine[64];
+	uint64_t state[64];
+
+	begin_thread(THREADS_MAX + 2);
+	while (!stopping()) {
+		unsigned n = 0;
+
+		while (n < rnd() % 64 && (mine[n] = object_take())) {
+			state[n] = atomic_load(&mine[n]->state);
+			object_defer(mine[n++], TASK);
+		}
+		anyrcu_barrier();
+		for (unsigned i = 0; i < n; i++)
+			if (!object_over(mine[i], state[i]))
+				found(&run.lost, "lost: an object has not been invoked when the barrier returns");
+		pause_us(rnd() % 20000);
+	}
+	return NULL;
+}
+
+/* A short life, and one of the ways to end it. */
+static void *mayfly(void *arg)
+{
+	uint64_t end = rnd() % 8;
+
+	begin_thread(THREADS_MAX + 100 + (uintptr_t)arg);
+	for (uint64_t n = rnd() % 20; n; n--)
+		update(TASK);
+	for (uint64_t n = rnd() % 4; n; n--)
+		read_some(true);
+	if (end < 4) {
+		me.may_exit = true;
+		anyrcu_reclaim(rnd() % 2000);
+		me.may_exit = false;
+	}
+	if (end == 0) {
+		anyrcu_read_lock();
+		fault_done(FAULT_EXIT);
+		if (one_in(4))
+			syscall(SYS_exit, 0);
+		pthread_exit(NULL);
+	}
+	return NULL;
+}
+
+static void *mayflies(void *arg)
+{
+	begin_thread(THREADS_MAX + 3);
+	for (uintptr_t i = 0; !stopping(); i += 4) {
+		pthread_t t[4];
+		unsigned n = 0;
+
+		while (n < 4 && !pthread_create(&t[n], NULL, mayfly, (void *)(i + n)))
+			n++;
+		while (n)
+			pthread_join(t[--n], NULL);
+		pause_us(rnd() % 10000);
+	}
+	return NULL;
+}
+
+/* What was deferred before the fork, by calls that had returned, is invoked here too; callbacks under way go on in the parent alone. */
+static void child(void)
+{
+	uint64_t twice = atomic_load(&run.twice);
+	unsigned forgotten;
+
+	atomic_store(&run.calm, true);
+	alarm(PATIENCE_S);
+	anyrcu_barrier();
+	forgotten = objects_forgotten();
+	if (forgotten)
+		found(&run.lost, "lost: %u objects in the child of a fork", forgotten);
+	_exit((forgotten != 0) | (atomic_load(&run.twice) != twice) << 1);
+}
+
+static void *forker(void *arg)
+{
+	begin_thread(THREADS_MAX + 4);
+	while (!stopping()) {
+		int status = 0;
+		pid_t pid;
+
+		pause_us(rnd() % 100000);
+		pid = fork();
+		if (pid == 0)
+			child();
+		if (pid > 0 && waitpid(pid, &status, 0) == pid)
+			fault_done(FAULT_FORK);
+		if (WIFSIGNALED(status))
+			found(&run.lost, "lost: the child of a fork was ended by signal %d", WTERMSIG(status));
+		if (WEXITSTATUS(status) & 1)
+			atomic_fetch_add(&run.lost, 1);
+		if (WEXITSTATUS(status) & 2)
+			atomic_fetch_add(&run.twice, 1);
+		if (status)
+			atomic_store(&run.failed, true);
+	}
+	return NULL;
+}
+
+static void no_report(const struct anyrcu_stall *stall, void *arg)
+{
+}
+
+void configure(bool quick)
+{
+	static const int workers[] = { 1, 1, 2, 3, -1 };
+	static const uint64_t delay_us[] = { 100, 1000, 10000 }, pending_max[] = { 1024, 8192, 131072 };
+	struct anyrcu_config config = {
+		.size = sizeof(config),
+		.workers = quick ? 1 : workers[rnd() % 5],
+		.delay_us = quick ? 1000 : delay_us[rnd() % 3],
+		.pending_max = quick ? 131072 : pending_max[rnd() % 3],
+		.page_bytes_max = 65536 << (round_now < 5 ? round_now : 4),
+		.stall_ms = 10000,
+		.stall_hook = no_report,
+	};
+	int err = anyrcu_init(&config);
+
+	if (err && err != -EAGAIN)
+		found(&run.lost, "anyrcu_init(): %s", strerror(-err));
+}
+
+static void *restarter(void *arg)
+{
+	begin_thread(THREADS_MAX + 5);
+	while (!stopping()) {
+		pause_us(rnd() % 200000);
+		configure(false);
+		fault_done(FAULT_RESTART);
+	}
+	return NULL;
+}
+
+/* ---- all ---- */
+
+static pthread_t threads[THREADS_MAX + 8];
+static unsigned nthreads;
+
+void roles_prepare(void)
+{
+	struct sigaction sa = { .sa_handler = on_timer, .sa_flags = SA_RESTART };
+
+	sigaction(SIGRTMIN, &sa, NULL);
+	sigaction(SIGRTMIN + 1, &sa, NULL);
+	pthread_spin_init(&spin, PTHREAD_PROCESS_PRIVATE);
+	cold = mmap(NULL, COLD, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	if (cold == MAP_FAILED || madvise(cold, COLD, MADV_DONTFORK)) {
+		perror("anyrcu torture");
+		exit(2);
+	}
+}
+
+static void start(void *(*role)(void *), unsigned i)
+{
+	int err = pthread_create(&threads[nthreads], NULL, role, (void *)(uintptr_t)i);
+
+	if (err)
+		found(&run.lost, "a thread: %s", strerror(err));
+	else
+		nthreads++;
+}
+
+void roles_start(unsigned round)
+{
+	round_now = round;
+	begin_thread(THREADS_MAX);
+	configure(false);
+	atomic_store(&run.stop, false);
+	atomic_store(&run.calm, false);
+	nthreads = 0;
+	for (unsigned i = 0; i < run.threads; i++)
+		start(worker, i);
+	start(synchronizer, 0);
+	start(barrier, 0);
+	if (faults_on(FAULT_EXIT))
+		start(mayflies, 0);
+	if (faults_on(FAULT_FORK))
+		start(forker, 0);
+	if (faults_on(FAULT_RESTART))
+		start(restarter, 0);
+}
+
+bool roles_join(unsigned seconds)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += seconds;
+	while (nthreads) {
+		if (pthread_timedjoin_np(threads[nthreads - 1], NULL, &until))
+			return false;
+		nthreads--;
+	}
+	return true;
+}
+
+void role_alone(unsigned times)
+{
+	begin_thread(THREADS_MAX + 6);
+	configure(true);
+	for (unsigned i = 0; i < times && !atomic_load(&run.failed); i++) {
+		struct object *o = object_take();
+		uint64_t state = atomic_load(&o->state), give_up = port_now() + PATIENCE_S / 4 * UINT64_C(1000000000);
+
+		pause_us(rnd() % 3000);
+		object_call(o);
+		while (!object_over(o, state) && !atomic_load(&run.failed)) {
+			pause_us(50);
+			if (port_now() > give_up)
+				found(&run.lost, "lost: a deferral alone has not been invoked within %d s", PATIENCE_S / 4);
+		}
+	}
+}
