@@ -2,6 +2,7 @@
 /* Trouble, and mistakes. */
 #define _GNU_SOURCE
 #include <base/compiler.h>
+#include <port/port.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -76,13 +77,15 @@ void __wrap_port_report(const char *format, ...)
 		found(&run.lost, "the library says: %s", format);
 }
 
+/* Mostly a moment, in which another CPU gets far, now and then longer. */
 void breaks_linger(void)
 {
+	if (one_in(16))
+		pause_us(rnd() % 1000);
 	for (uint64_t turns = rnd() % 2000; turns; turns--)
-		__builtin_ia32_pause();
+		port_relax();
 }
 
-/* Mostly a moment, in which another CPU gets far, now and then as long as a time slice. Sleeping would let go of a lock's holder. */
 static void stop(uint64_t often, uint64_t seldom_us)
 {
 	if (!one_in(often))
@@ -122,21 +125,21 @@ bool breaks_now(enum breaks which)
 	case BREAK_PAGE_REFUSED:
 		return refuse_page();
 	case BREAK_RECORD_REFUSED:
-		return !me.has_record && one_in(2);
+		return me.record != RECORD_HAS && (me.record == RECORD_NEVER || one_in(2));
 	case BREAK_STOP_COOKIE:
 		/* The fence that follows makes it visible, if there is one. */
 		if (run.mistake != BREAK_GP_COOKIE_NO_FENCE)
 			unlink_now();
 		return false;
 	case BREAK_STOP_LOADED:
-		stop(256, 3000);
+		stop(me.unlinking ? 1 : 256, 3000);
 		unlink_now();
 		return false;
 	case BREAK_STOP_FILL:
 		stop(256, 3000);
 		return false;
 	case BREAK_STOP_INVOKE:
-		stop(512, 200);
+		stop(64, 1000);
 		return false;
 	case BREAK_STOP_SLEEP:
 		stop(1, 300);

@@ -8,6 +8,7 @@
  */
 #include <pthread.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "torture.h"
 
@@ -62,7 +63,7 @@ static void invoked(struct object *o)
 
 	if (!take_over(o))
 		return;
-	if (!atomic_load(&run.calm)) {
+	if (!atomic_load(&run.calm) && getpid() == run.pid) {
 		if (one_in(16))
 			update(ANY);
 		if (faults_on(FAULT_STALL) && one_in(4096))

@@ -18,6 +18,8 @@
 
 #define COLD (16u << 20)
 #define PATIENCE_S 20
+#define FORK_PATIENCE 100000000 /* of the library, nanoseconds */
+#define DRAINERS 4	/* of this round at most: workers, and what reclaims in mayflies */
 
 static char *cold; /* memory whose lines are mostly in no cache */
 static pthread_spinlock_t spin;
@@ -76,12 +78,13 @@ static void read_some(bool may_stall)
 		look(false);
 	}
 	anyrcu_read_unlock();
-	me.has_record = true;
+	if (me.record == RECORD_MAYBE)
+		me.record = RECORD_HAS;
 }
 
 static void read_online(void)
 {
-	me.has_record = true; /* without one it cannot be, and says so */
+	me.record = RECORD_HAS; /* without one it cannot be, and says so */
 	anyrcu_thread_online();
 	while (!stopping() && !one_in(4096)) {
 		if (one_in(4))
@@ -115,7 +118,7 @@ static void update_own(struct object **place)
 	}
 	gp = anyrcu_gp_start();
 	if (me.unlinking)
-		breaks_linger();
+		pause_us(rnd() % 2000);
 	unlink_now();
 	while (!anyrcu_gp_done(gp) && !one_in(1000))
 		port_relax();
@@ -251,9 +254,11 @@ static void *mayfly(void *arg)
 	uint64_t end = rnd() % 8;
 
 	begin_thread(THREADS_MAX + 100 + (uintptr_t)arg);
+	if (one_in(4))
+		me.record = RECORD_NEVER;
 	for (uint64_t n = rnd() % 20; n; n--)
 		update(TASK);
-	for (uint64_t n = rnd() % 4; n; n--)
+	for (uint64_t n = rnd() % (me.record == RECORD_NEVER ? 200 : 4); n; n--)
 		read_some(true);
 	if (end < 4) {
 		me.may_exit = true;
@@ -261,6 +266,7 @@ static void *mayfly(void *arg)
 		me.may_exit = false;
 	}
 	if (end == 0) {
+		me.record = RECORD_HAS; /* what reads without one and ends by the raw call is not found to be dead */
 		anyrcu_read_lock();
 		fault_done(FAULT_EXIT);
 		if (one_in(4))
@@ -286,42 +292,45 @@ static void *mayflies(void *arg)
 	return NULL;
 }
 
-/* What was deferred before the fork, by calls that had returned, is invoked here too; callbacks under way go on in the parent alone. */
-static void child(void)
+/*
+ * What was deferred before the fork, by calls that had returned, is invoked here too, and once. A callback that was under way goes on in
+ * the parent alone, but only if fork() had to lose patience with it: then there may be one for each thread that drains.
+ */
+static void child(bool patience_lost)
 {
-	uint64_t twice = atomic_load(&run.twice);
+	uint64_t lost = atomic_load(&run.lost), twice = atomic_load(&run.twice);
 	unsigned forgotten;
 
-	atomic_store(&run.calm, true);
 	alarm(PATIENCE_S);
 	anyrcu_barrier();
 	forgotten = objects_forgotten();
-	if (forgotten)
+	if (forgotten > (patience_lost ? DRAINERS : 0))
 		found(&run.lost, "lost: %u objects in the child of a fork", forgotten);
-	_exit((forgotten != 0) | (atomic_load(&run.twice) != twice) << 1);
+	_exit((atomic_load(&run.lost) != lost) | (atomic_load(&run.twice) != twice) << 1);
+}
+
+static void fork_once(void)
+{
+	uint64_t began = port_now();
+	int status = 0;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		child(port_now() - began > FORK_PATIENCE);
+	if (pid > 0 && waitpid(pid, &status, 0) == pid)
+		fault_done(FAULT_FORK);
+	if (WIFSIGNALED(status))
+		found(&run.lost, "lost: the child of a fork was ended by signal %d", WTERMSIG(status));
+	else if (status)
+		found(WEXITSTATUS(status) & 1 ? &run.lost : &run.twice, "the child of a fork says so");
 }
 
 static void *forker(void *arg)
 {
 	begin_thread(THREADS_MAX + 4);
 	while (!stopping()) {
-		int status = 0;
-		pid_t pid;
-
 		pause_us(rnd() % 100000);
-		pid = fork();
-		if (pid == 0)
-			child();
-		if (pid > 0 && waitpid(pid, &status, 0) == pid)
-			fault_done(FAULT_FORK);
-		if (WIFSIGNALED(status))
-			found(&run.lost, "lost: the child of a fork was ended by signal %d", WTERMSIG(status));
-		if (WEXITSTATUS(status) & 1)
-			atomic_fetch_add(&run.lost, 1);
-		if (WEXITSTATUS(status) & 2)
-			atomic_fetch_add(&run.twice, 1);
-		if (status)
-			atomic_store(&run.failed, true);
+		fork_once();
 	}
 	return NULL;
 }

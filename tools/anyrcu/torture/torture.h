@@ -15,6 +15,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "faults.h"
 
@@ -34,7 +35,8 @@ extern struct run {
 	bool json;
 
 	_Atomic bool stop;   /* the threads of a round are to end */
-	_Atomic bool calm;   /* callbacks do nothing but note that they were invoked */
+	_Atomic bool calm;   /* callbacks do nothing but note that they were invoked; so they do in the child of a fork */
+	pid_t pid;
 	_Atomic bool failed; /* something has been found, and said */
 	_Atomic uint64_t deferred, invoked, lost, twice, early;
 	_Atomic uint64_t done[FAULTS];
@@ -45,7 +47,7 @@ struct me {
 	uint64_t random;
 	bool known;
 	bool may_exit; /* a callback may end it here */
-	bool has_record;
+	enum { RECORD_MAYBE, RECORD_HAS, RECORD_NEVER } record; /* as a reader: what it has, or shall have */
 	struct object **unlinking; /* a place from which it has unlinked, but nobody need have seen that yet */
 };
 extern __thread struct me me __attribute__((tls_model("initial-exec")));
