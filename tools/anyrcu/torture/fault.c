@@ -80,7 +80,7 @@ void __wrap_port_report(const char *format, ...)
 /* Mostly a moment, in which another CPU gets far, now and then longer. */
 void breaks_linger(void)
 {
-	if (one_in(16))
+	if (one_in(4))
 		pause_us(rnd() % 1000);
 	for (uint64_t turns = rnd() % 2000; turns; turns--)
 		port_relax();
@@ -91,10 +91,10 @@ static void stop(uint64_t often, uint64_t seldom_us)
 	if (!one_in(often))
 		return;
 	fault_done(FAULT_STOP);
-	if (one_in(16))
+	if (one_in(64))
 		pause_us(rnd() % seldom_us);
-	else
-		breaks_linger();
+	for (uint64_t turns = rnd() % 2000; turns; turns--)
+		port_relax();
 }
 
 /* Pages are refused in bursts: none, some, most or all of them. */
@@ -132,8 +132,10 @@ bool breaks_now(enum breaks which)
 			unlink_now();
 		return false;
 	case BREAK_STOP_LOADED:
-		stop(me.unlinking ? 1 : 256, 3000);
+		if (me.unlinking && one_in(2))
+			pause_us(rnd() % 3000);
 		unlink_now();
+		stop(256, 3000);
 		return false;
 	case BREAK_STOP_FILL:
 		stop(256, 3000);

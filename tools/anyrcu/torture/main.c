@@ -104,6 +104,8 @@ static void check(unsigned round)
 		memory.first = memory.now;
 }
 
+enum kind { ALL, PAIR };
+
 /* Something is invoked all the time, by barriers if by nobody else. */
 static void moves(uint64_t *invoked, uint64_t *since)
 {
@@ -114,11 +116,14 @@ static void moves(uint64_t *invoked, uint64_t *since)
 	*invoked = run.invoked;
 }
 
-static void round_of(unsigned round, uint64_t began, uint64_t end)
+static void round_of(enum kind kind, unsigned round, uint64_t began, uint64_t end)
 {
-	uint64_t now = port_now(), until = now + ROUND_S * SECOND, invoked = 0;
+	uint64_t now = port_now(), until = now + (kind == PAIR ? SECOND / 2 : ROUND_S * SECOND), invoked = 0;
 
-	roles_start(round);
+	if (kind == PAIR)
+		roles_start_pair();
+	else
+		roles_start(round);
 	while (!atomic_load(&run.failed) && port_now() < until && port_now() < end) {
 		pause_us(100000);
 		resident();
@@ -143,7 +148,8 @@ int main(int argc, char **argv)
 	faults_arm();
 	roles_prepare();
 	for (unsigned round = 0; port_now() < end && !atomic_load(&run.failed); round++) {
-		round_of(round, began, end);
+		round_of(PAIR, round, began, end);
+		round_of(ALL, round, began, end);
 		if (!atomic_load(&run.failed))
 			check(round);
 		if (!atomic_load(&run.failed) && round % 4 == 0)

@@ -41,10 +41,10 @@ static void store_slowly(void)
 
 static void dwell(bool may_stall)
 {
-	if (may_stall && faults_on(FAULT_STALL) && one_in(2048)) {
+	if (may_stall && faults_on(FAULT_STALL) && one_in(1024)) {
 		fault_done(FAULT_STALL);
-		pause_us(rnd() % 40000);
-	} else if (one_in(64)) {
+		pause_us(rnd() % 30000);
+	} else if (one_in(32)) {
 		for (uint64_t turns = rnd() % 5000; turns; turns--)
 			port_relax();
 	}
@@ -136,8 +136,8 @@ static void update_under_lock(void)
 
 static void update_some(struct object **place)
 {
-	breaks_rseq_linger = faults_on(FAULT_STOP) && one_in(64) ? rnd() % 1000 : 0;
-	if (one_in(64))
+	breaks_rseq_linger = faults_on(FAULT_STOP) && one_in(256) ? rnd() % 8000 : 0;
+	if (one_in(32))
 		update_own(place);
 	else if (one_in(4))
 		update_under_lock();
@@ -191,6 +191,7 @@ static void *worker(void *arg)
 	unsigned i = (uintptr_t)arg;
 
 	begin_thread(i);
+	me.record = i % 4 == 0 && one_in(2) ? RECORD_NEVER : RECORD_MAYBE;
 	arm(0);
 	arm(1);
 	while (!stopping()) {
@@ -254,11 +255,9 @@ static void *mayfly(void *arg)
 	uint64_t end = rnd() % 8;
 
 	begin_thread(THREADS_MAX + 100 + (uintptr_t)arg);
-	if (one_in(4))
-		me.record = RECORD_NEVER;
 	for (uint64_t n = rnd() % 20; n; n--)
 		update(TASK);
-	for (uint64_t n = rnd() % (me.record == RECORD_NEVER ? 200 : 4); n; n--)
+	for (uint64_t n = rnd() % 200; n; n--)
 		read_some(true);
 	if (end < 4) {
 		me.may_exit = true;
@@ -329,7 +328,7 @@ static void *forker(void *arg)
 {
 	begin_thread(THREADS_MAX + 4);
 	while (!stopping()) {
-		pause_us(rnd() % 100000);
+		pause_us(rnd() % 40000);
 		fork_once();
 	}
 	return NULL;
@@ -365,6 +364,39 @@ static void *restarter(void *arg)
 		pause_us(rnd() % 200000);
 		configure(false);
 		fault_done(FAULT_RESTART);
+	}
+	return NULL;
+}
+
+/* ---- two alone ---- */
+
+/* As many grace periods as can be, beside a reader whose stores are slow: so its begin of a section is when its loads are over. */
+static void *pair_reader(void *arg)
+{
+	begin_thread(THREADS_MAX + 7);
+	while (!stopping()) {
+		struct object *o;
+
+		store_slowly();
+		anyrcu_read_lock();
+		o = anyrcu_dereference(places[0]);
+		if (o)
+			for (uint64_t state = object_look(o), looks = 200; looks && object_still(o, state); looks--)
+				port_relax();
+		anyrcu_read_unlock();
+	}
+	return NULL;
+}
+
+static void *pair_writer(void *arg)
+{
+	begin_thread(THREADS_MAX + 8);
+	while (!stopping()) {
+		struct object *next = object_take(), *old = __atomic_exchange_n(&places[0], next, __ATOMIC_ACQ_REL);
+
+		anyrcu_synchronize();
+		if (old)
+			object_waited(old);
 	}
 	return NULL;
 }
@@ -416,6 +448,13 @@ void roles_start(unsigned round)
 		start(forker, 0);
 	if (faults_on(FAULT_RESTART))
 		start(restarter, 0);
+}
+
+void roles_start_pair(void)
+{
+	atomic_store(&run.stop, false);
+	start(pair_reader, 0);
+	start(pair_writer, 0);
 }
 
 bool roles_join(unsigned seconds)
