@@ -16,6 +16,7 @@ static const struct command {
 	{ "record", cmd_record },
 	{ "replay", cmd_replay },
 	{ "scale", cmd_scale },
+	{ "torture", cmd_torture },
 };
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -48,7 +49,8 @@ static const struct argp argp = {
 	       "Commands:\n"
 	       "  record    run a program and write down what it allocates and frees\n"
 	       "  replay    do what a trace says again, with every free deferred, once for each scheme\n"
-	       "  scale     measure synthetic loads\n\n"
+	       "  scale     measure synthetic loads\n"
+	       "  torture   attack the library, and see whether it holds\n\n"
 	       "'anyrcu COMMAND --help' says more. The manual is anyrcu(1).",
 };
 

@@ -62,5 +62,6 @@ void scheme_row_name(const struct options *o, size_t row, char *name, size_t siz
 int cmd_record(int argc, char **argv);
 int cmd_replay(int argc, char **argv);
 int cmd_scale(int argc, char **argv);
+int cmd_torture(int argc, char **argv);
 
 #endif
