@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR GPL-2.0-only
-# A thin front for meson and ninja. Targets: all run test bench fuzz aarch64 coverage install clean.
+# A thin front for meson and ninja. Targets: all run test torture bench fuzz aarch64 coverage install clean.
 
 BUILD ?= build
 PREFIX ?= /usr/local
@@ -20,6 +20,11 @@ run: $(BUILD)/build.ninja
 
 test: deps
 	@scripts/test.sh
+
+# Ten minutes as it is, then each way to break it.
+torture: $(BUILD)/build.ninja
+	@ninja -C $(BUILD) --quiet
+	@tests/torture.sh $(BUILD)/tools/anyrcu/anyrcu 600
 
 # Writes bench/results; some minutes.
 bench: $(BUILD)/build.ninja
@@ -47,4 +52,4 @@ install: $(BUILD)/build.ninja
 clean:
 	rm -rf $(BUILD) build-*
 
-.PHONY: all deps run test bench fuzz aarch64 coverage install clean
+.PHONY: all deps run test torture bench fuzz aarch64 coverage install clean
