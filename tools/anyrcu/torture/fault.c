@@ -88,7 +88,7 @@ void breaks_linger(void)
 
 static void stop(uint64_t often, uint64_t seldom_us)
 {
-	if (!one_in(often))
+	if (!one_in(often) || getpid() != run.pid) /* a child has to come to its end */
 		return;
 	fault_done(FAULT_STOP);
 	if (one_in(64))
@@ -102,7 +102,7 @@ static bool refuse_page(void)
 {
 	static uint32_t share;
 
-	if (one_in(512))
+	if (one_in(32))
 		store(&share, rnd() % 5);
 	if (rnd() % 4 >= load(&share))
 		return false;
@@ -116,7 +116,6 @@ static const unsigned rarely[BREAKS] = {
 	[BREAK_DRAIN_DROPS_PAGE] = 64,
 	[BREAK_DRAIN_DOUBLES_PAGE] = 64,
 	[BREAK_SLOT_TORN] = 4,
-	[BREAK_GP_TWO_DRIVERS] = 4,
 };
 
 bool breaks_now(enum breaks which)
@@ -141,7 +140,7 @@ bool breaks_now(enum breaks which)
 		stop(256, 3000);
 		return false;
 	case BREAK_STOP_INVOKE:
-		stop(64, 1000);
+		stop(16, 1000);
 		return false;
 	case BREAK_STOP_SLEEP:
 		stop(1, 300);

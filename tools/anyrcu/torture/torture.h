@@ -97,12 +97,11 @@ void found(_Atomic uint64_t *count, const char *format, ...) __attribute__((form
 /* ---- role.c ---- */
 
 void roles_prepare(void);
-/* Let all threads do what they do until run.stop is set and they have ended. @round: they choose by it. False: they do not end. */
+/* Let threads do what they do, until they are told to stop, and have stopped. @round: they choose by it. */
 void roles_start(unsigned round);
-void roles_start_pair(void);
-bool roles_join(unsigned seconds);
+void roles_start_three(unsigned round);
+void roles_join(void);
 /* One deferral at a time, in a process that is idle otherwise: the worker must be woken for each. */
 void role_alone(unsigned times);
-void configure(bool quick);
 
 #endif
