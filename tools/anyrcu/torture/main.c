@@ -21,6 +21,9 @@
 
 struct run run;
 
+/* A round of all roles, or of three. */
+enum kind { ALL, THREE };
+
 static struct {
 	size_t first, now, high; /* resident bytes: after the first round, now, most */
 } memory;

@@ -17,7 +17,7 @@
 #include "torture.h"
 
 #define COLD (16u << 20)
-#define PATIENCE_S 20
+#define PATIENCE_S 20 /* with the child of a fork */
 #define FORK_PATIENCE 100000000 /* of the library, nanoseconds */
 #define DRAINERS 4	/* of this round at most: workers, and what reclaims in mayflies */
 
