@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * Mistakes on purpose. "anyrcu torture" is a build of the library that makes one of these mistakes when it is told to, so that
- * torture is seen to find it, and that is put into trouble which it must bear. What to do at each place is up to the program: see
- * breaks_now(). In every other build breaks() is false, and the compiler leaves out what depends on it.
+ * Mistakes on purpose. "anyrcu torture" runs a build of the library that makes one of these mistakes when it is told to, so that
+ * torture is seen to find it, and that is put into trouble which it must bear. What happens at each place is up to the program:
+ * see breaks_now(). In every other build breaks() is false, and the compiler leaves out what depends on it.
  */
 #ifndef ANYRCU_BASE_BREAKS_H
 #define ANYRCU_BASE_BREAKS_H
@@ -54,7 +54,7 @@ enum breaks { BREAKS_MISTAKES(BREAKS_ENUM) BREAKS_FAULTS(BREAKS_ENUM) BREAKS };
 extern uint64_t breaks_armed;
 /* Is it to happen, here and now? Given by the program. Any context. */
 bool breaks_now(enum breaks which);
-/* Stop for a while between the load and the store of an operation that should have been one. Given by the program. Any context. */
+/* Stop for a while between the load and the store of what should have been one operation. Given by the program. Any context. */
 void breaks_linger(void);
 /* For how many turns each restartable sequence lingers before its commit. */
 extern uint32_t breaks_rseq_linger;

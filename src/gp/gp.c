@@ -152,7 +152,9 @@ bool gp_wanted(void)
 /* All readers that begin from here on have this number. */
 static void publish(uint64_t seq)
 {
-	store_release(&anyrcu_gp.ctr, GP_WORD(seq) | (port_fence_all_works || breaks(READER_NO_FENCE) ? 0 : ANYRCU_READER_FENCE));
+	bool fenced = port_fence_all_works || breaks(READER_NO_FENCE);
+
+	store_release(&anyrcu_gp.ctr, GP_WORD(seq) | (fenced ? 0 : ANYRCU_READER_FENCE));
 	/* Pairs with the order of store and loads in each reader; without it a section could be missed and still see the old. */
 	full_fence();
 	if (port_fence_all_works && !breaks(GP_NO_MEMBARRIER))

@@ -143,7 +143,8 @@ bool breaks_now(enum breaks which)
 		stop(16, 1000);
 		return false;
 	case BREAK_STOP_SLEEP:
-		stop(1, 300);
+		if (one_in(2) && getpid() == run.pid)
+			pause_us(rnd() % 500);
 		return false;
 	default:
 		return !rarely[which] || one_in(rarely[which]);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * Rounds: threads torture the library for two seconds, then all ends, and what was deferred must have been invoked, no page of pointers be
- * left, and memory be no more than it was. Every fourth round is a quiet one.
+ * Rounds: three threads torture the library for half a second, one defers now and then with nobody beside it, all do what they can for
+ * two seconds. After each, what was deferred must have been invoked, no page of pointers be left, and memory be no more than it was.
  *
  * usage: anyrcu-torture SEED SECONDS THREADS FAULTS MISTAKE JSON, all of them numbers: "anyrcu torture" knows which.
  */
@@ -51,9 +51,10 @@ static const char *const fault_names[] = {
 
 static void result_line(const struct anyrcu_stats *s)
 {
-	printf("seed %lu: %lu deferred, %lu invoked, %lu lost, %lu twice, %lu early; memory %zu KiB, %zu at most; %lu grace periods; "
-	       "faults:",
-	       run.seed, run.deferred, run.invoked, run.lost, run.twice, run.early, memory.now >> 10, memory.high >> 10, s->gp_done);
+	printf("seed %lu: %lu deferred, %lu invoked, %lu lost, %lu twice, %lu early; memory %zu KiB, %zu at most; "
+	       "%lu grace periods; faults:",
+	       run.seed, run.deferred, run.invoked, run.lost, run.twice, run.early, memory.now >> 10, memory.high >> 10,
+	       s->gp_done);
 	for (unsigned i = 0; i < FAULTS; i++)
 		printf(" %lu %s%s", run.done[i], fault_names[i], i + 1 < FAULTS ? "," : "\n");
 }
@@ -67,7 +68,7 @@ static void result_json(const struct anyrcu_stats *s)
 		printf("\"%s\": %lu%s", fault_names[i], run.done[i], i + 1 < FAULTS ? ", " : "}}\n");
 }
 
-/* What was found may have left threads that do not end, and locks that nobody gives back: so this is how the program ends. */
+/* What was found may have left threads that do not end, and locks that nobody gives back: so the program ends here. */
 static _Noreturn void result(void)
 {
 	struct anyrcu_stats s = { .size = sizeof(s) };
@@ -85,7 +86,10 @@ static void progress(uint64_t began)
 			run.deferred, memory.now >> 10);
 }
 
-/* Ends the program as soon as something is found: some of the others may wait for ever. Something is invoked all the time, in each round. */
+/*
+ * Ends the program as soon as something is found: some of the others may wait for ever. In each round, something is invoked all the
+ * time.
+ */
 static void *watch(void *unused)
 {
 	uint64_t began = port_now(), since = began, invoked = 0;
@@ -156,9 +160,8 @@ int main(int argc, char **argv)
 		return 2;
 	for (unsigned round = 0; port_now() < end; round++) {
 		round_of(THREE, round, end);
+		role_alone(200);
 		round_of(ALL, round, end);
-		if (round % 4 == 0)
-			role_alone(200);
 	}
 	result();
 }

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * Objects, from a pool of our own as a signal handler may not call malloc(). What is for free() comes back by free(), which
- * is wrapped.
+ * Objects, from a pool of our own as a signal handler may not call malloc(). What is for free() comes back by free(), which is wrapped.
  *
- * The generation in the state is what makes each finding exact: an object that was invoked and used again while a reader was on it, or
- * that is invoked a second time after it was used again, does not look as it should.
+ * The generation in the state is what makes each finding exact: an object that was invoked and used again while a reader was on
+ * it, or that is invoked a second time after it was used again, does not look as it should.
  */
 #include <pthread.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
-/* What the threads of a round do: half of those asked for read, half update; beside them is one of each that makes trouble or waits. */
+/* What threads do: half of those asked for read, half update; beside them is one of each that makes trouble or waits. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <port/port.h>
@@ -30,7 +30,7 @@ static bool stopping(void)
 	return atomic_load_explicit(&run.stop, memory_order_relaxed);
 }
 
-/* Stores that miss keep the next ones, of a section's begin or an unlinking, waiting behind them while later loads go ahead. */
+/* Stores that miss keep the next ones, of a section's begin or an unlinking, waiting while later loads go ahead. */
 static void store_slowly(void)
 {
 	for (uint64_t n = rnd() % 40; n; n--)
@@ -98,7 +98,7 @@ static void read_online(void)
 
 /* ---- updaters ---- */
 
-/* With a plain store in place of an atomic exchange: so it may not be visible yet when the library reads what it must not read too early. */
+/* By a plain store: so it may not be visible yet when the library reads what it must not read too early. */
 static void update_own(struct object **place)
 {
 	struct object *o = anyrcu_dereference_protected(*place, true);
@@ -372,8 +372,8 @@ static void *restarter(void *arg)
 /* ---- three alone: as many grace periods as can be, and no signal ---- */
 
 /*
- * Two deferrals: the first opens a page, if it has been taken away, so that the second is a sequence which may linger when the next is. Or
- * enough to fill a page.
+ * Two deferrals: the first opens a page, if the last was taken away, so that the second is by a sequence, which lingers while the
+ * page may be taken away again. Or enough to fill a page.
  */
 static void defer_some(void)
 {
@@ -399,7 +399,7 @@ static void *three_reader(void *arg)
 		anyrcu_read_lock();
 		o = anyrcu_dereference(*(slow ? &own[0] : &places[0]));
 		if (o)
-			for (uint64_t state = object_look(o), looks = rnd() % (slow ? 4000 : 200); looks && object_still(o, state); looks--)
+			for (uint64_t state = object_look(o), n = rnd() % (slow ? 4000 : 200); n && object_still(o, state); n--)
 				port_relax();
 		anyrcu_read_unlock();
 		if (one_in(4))

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * anyrcu-torture: attack the library, on purpose broken or not, and see whether anything is lost, invoked twice or early.
+ * anyrcu-torture: attack the library, broken on purpose or not, and see whether anything is lost, invoked twice or early.
  *
  *     object.c   what is deferred, and what is found out about each
  *     fault.c    trouble, and the mistakes of a broken variant: what breaks_now() says
@@ -68,7 +68,7 @@ void object_defer(struct object *o, enum context context);
 void object_call(struct object *o);
 /* A grace period has been waited for since it was unlinked. */
 void object_waited(struct object *o);
-/* Begin to look at an object inside a section; look again; false: it is not there any more, and this has been noted. Any context. */
+/* Begin to look at an object inside a section; look again. False: it is not there any more, and this is noted. Any context. */
 uint64_t object_look(struct object *o);
 bool object_still(struct object *o, uint64_t first);
 /* Has this use of the object, whose state was @state, come to its end? */
