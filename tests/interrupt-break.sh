@@ -9,7 +9,7 @@ case $1 in
 unarmed-sequence)
 	mistake='s/movq %%rax, %%fs:8(%\[rseq\])/nop/' ;;
 page-taken-in-two)
-	mistake='s/(p = xchg(&slot\[at\], NULL))/(store(\&slot[at], NULL), true)/' ;;
+	mistake='s/(p = breaks_xchg(SLOT_TORN, &slot\[at\], NULL))/(store(\&slot[at], NULL), true)/' ;;
 pages-counted-in-two)
 	mistake='s/__atomic_fetch_add(&s->held, 1, __ATOMIC_RELAXED)/store(\&s->held, load(\&s->held) + 1)/' ;;
 chain-pushed-in-two)
@@ -17,7 +17,7 @@ chain-pushed-in-two)
 chain-counted-in-two)
 	mistake='s/count_add(&defer_stats.chain, 1)/store(\&defer_stats.chain, load(\&defer_stats.chain) + 1)/' ;;
 page-opened-in-two)
-	mistake='s/if (!cmpxchg(where, old, p)) {/store(where, p);\n\tif (!p) {/' ;;
+	mistake='s/if (!breaks_cmpxchg(SEAL_TORN, where, old, p)) {/store(where, p);\n\tif (!p) {/' ;;
 section-without-number)
 	mistake='s/if (c == 0) {.*/if (false) {/' ;;
 esac
