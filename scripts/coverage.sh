@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT OR GPL-2.0-only
 # Line and branch coverage of src/ by the test suite, on the fast path and the fallbacks: a table, and the lines that nothing has reached.
-# docs/design/coverage.md says why these are not. Takes some minutes.
+# Takes some minutes.
 set -eu
 cd "$(dirname "$0")/.."
 umask 0 # some cases give up their privileges, and write their counts nevertheless
