@@ -104,14 +104,20 @@ static void sleep_deep(uint32_t generation, uint64_t ns)
 	__atomic_fetch_sub(&workers.deep, 1, __ATOMIC_SEQ_CST);
 }
 
+/* From here on this worker will not look soon, but callers have seen it awake: another has to look after what there is. */
+static void hand_over(void)
+{
+	__atomic_fetch_sub(&workers.awake, 1, __ATOMIC_SEQ_CST);
+	full_fence(); /* pairs with that in defer_wake(): a caller sees us gone, or we see what it has left */
+	if (load(&workers.deep) && !defer_empty())
+		defer_wake(false);
+}
+
 static size_t drain(void)
 {
 	size_t n;
 
-	__atomic_fetch_sub(&workers.awake, 1, __ATOMIC_SEQ_CST);
-	/* A callback may hold us, and callers have seen us awake: another has to look after what there is beside. */
-	if (load(&workers.deep) && !defer_empty())
-		defer_wake(false);
+	hand_over(); /* a callback may hold us */
 	n = defer_drain(PORTION, load(&workers.ncpus) ? 0 : DEFER_FOLLOW);
 	__atomic_fetch_add(&workers.awake, 1, __ATOMIC_SEQ_CST);
 	return n;
@@ -185,7 +191,7 @@ static void worker(void *arg)
 		}
 	}
 	me.works = false;
-	__atomic_fetch_sub(&workers.awake, 1, __ATOMIC_SEQ_CST);
+	hand_over();
 	__atomic_fetch_sub(&workers.count, 1, __ATOMIC_SEQ_CST);
 }
 
