@@ -147,8 +147,11 @@ static void fork_when_online(void)
 	pool_check();
 }
 
+static _Atomic int deferring;
+
 static void *defers_until_stop(void *arg)
 {
+	atomic_fetch_add(&deferring, 1);
 	for (unsigned i = 0; !atomic_load(&stop); i++) {
 		anyrcu_read_lock();
 		object_defer(i);
@@ -197,6 +200,8 @@ static void fork_storm(void)
 
 	for (size_t i = 0; i < COUNT(t); i++)
 		t[i] = thread_start(defers_until_stop, NULL);
+	/* AddressSanitizer allocates where a thread starts, and does not hold its allocator's locks over fork(). */
+	UNTIL(atomic_load(&deferring) == (int)COUNT(t));
 	for (int i = 0; i < SCALED(300); i++) {
 		pid = fork();
 		if (!pid)
