@@ -670,6 +670,23 @@ static void flood_in_bound(enum op op)
 	flood(2000);
 }
 
+static void strangers(enum op op)
+{
+	for (int n = 2000; n; n--)
+		defer_stranger();
+}
+
+static void flood_begins(enum op op)
+{
+	struct anyrcu_config c = { .size = sizeof(c), .pending_max = 1024 };
+	int n = capacity(op, strangers);
+
+	strangers(op);
+	while (n--)
+		defer_like(op);
+	anyrcu_init(&c);
+}
+
 static void null_arg(enum op op)
 {
 	headless_func = on_null;
@@ -845,6 +862,24 @@ static void all_lists_full(enum op op)
 	fill_lists(op, op == PAGE_FREE_N ? 60 : 4200);
 }
 
+/* The reserve has one slot left: who comes while it is filled and not counted yet looks at all of them. */
+static void one_slot_left(enum op op)
+{
+	unsigned order = op == PAGE_FREE_N ? ORDER_N : 0;
+	int in_cpu_list = op == PAGE_FREE_N ? 2 : 32;
+	void *p[32];
+
+	all_lists_full(op);
+	for (int i = 0; i < in_cpu_list; i++)
+		p[i] = anyrcu_page_alloc(ANYRCU_GFP_NO_LOCKS, order);
+	if (op == PAGE_FREE_N)
+		held_n[nheld_n++] = anyrcu_page_alloc(ANYRCU_GFP_NO_LOCKS, order);
+	else
+		held[nheld++] = anyrcu_page_alloc(ANYRCU_GFP_NO_LOCKS, order);
+	for (int i = 0; i < in_cpu_list; i++)
+		anyrcu_page_free(p[i], order);
+}
+
 static void cpu_list_begun(enum op op)
 {
 	take_spare(op);
@@ -987,6 +1022,7 @@ const struct state states[] = {
 	{ "pages take all that they may", DEFERS, .prepare = at_bytes_max },
 	{ "a flood past the bound", HEADLESS, .prepare = flood_past_bound },
 	{ "a flood", HEADLESS, .prepare = flood_in_bound },
+	{ "a full page, and as many wait as makes a flood", DEFERS, .prepare = flood_begins },
 	{ "a NULL argument", HEADLESS, .prepare = null_arg },
 	{ "a NULL argument, and a mixed page", HEADLESS, .prepare = null_arg_mixed },
 	{ "in a section", LOCKS | UNLOCK | DEFERS | BIT(STATS_GET), .prepare = in_section },
@@ -1006,6 +1042,7 @@ const struct state states[] = {
 	{ "a page", FREES, .prepare = page_at_hand },
 	{ "the CPU's list is full", FREES, .prepare = cpu_list_full },
 	{ "all lists are full", FREES, .prepare = all_lists_full },
+	{ "one slot is left", FREES, .prepare = one_slot_left },
 	{ "a page in the CPU's list", FREES, .prepare = cpu_list_begun },
 	{ "no page left without a lock", BIT(PAGE_ALLOC_0), .prepare = exhausted_but_lock },
 	{ "no page left with a lock either", BIT(PAGE_ALLOC_0), .prepare = exhausted_all },
