@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR GPL-2.0-only
-# A thin front for meson and ninja. Targets: all run test proof torture bench fuzz aarch64 coverage install clean.
+# A thin front for meson and ninja. Targets: all run test torture bench fuzz aarch64 coverage install clean.
 
 BUILD ?= build
 PREFIX ?= /usr/local
@@ -31,10 +31,6 @@ bench: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet
 	@scripts/bench.sh $(BUILD)
 
-# Models, torture, interruption at every instruction, fuzzers.
-proof: deps
-	@scripts/proof.sh
-
 # Each fuzzer for so many seconds.
 fuzz: deps
 	@scripts/fuzz.sh $(SECONDS)
@@ -56,4 +52,4 @@ install: $(BUILD)/build.ninja
 clean:
 	rm -rf $(BUILD) build-*
 
-.PHONY: all deps run test proof torture bench fuzz aarch64 coverage install clean
+.PHONY: all deps run test torture bench fuzz aarch64 coverage install clean

@@ -10,7 +10,7 @@ set -eu
 cd "$(dirname "$0")/.."
 native=$1
 dir=build-aarch64
-scripts/deps.sh aarch64
+scripts/deps.sh test
 export QEMU_LD_PREFIX=/usr/aarch64-linux-gnu
 
 # What the emulator cannot do: start threads in the child of a process that had some,

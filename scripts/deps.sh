@@ -1,12 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT OR GPL-2.0-only
 # Install what building, running and testing need, quietly and only where it is missing (Debian and its kin).
-# usage: deps.sh [proof | aarch64 | coverage]	or else what none of these needs alone
+# usage: deps.sh [test | coverage]	what the tests, or coverage, need beside what building and running need
 set -eu
 
 case "${1:-}" in
-proof) packages='spin libclang-rt-14-dev' ;;
-aarch64) packages='gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user' ;;
+test) packages='spin libclang-rt-14-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user' ;;
 coverage) packages='gcovr' ;;
 *) packages='gcc clang libc6-dev meson ninja-build pkg-config libcmocka-dev liburcu-dev libck-dev
 libjansson-dev zlib1g-dev systemtap-sdt-dev libseccomp-dev man-db' ;;

@@ -4,6 +4,7 @@
 # usage: fuzz.sh SECONDS
 set -eu
 cd "$(dirname "$0")/.."
+scripts/deps.sh test
 [ -f build-clang/build.ninja ] || CC=clang meson setup build-clang >/dev/null
 ninja -C build-clang --quiet
 for name in api atomics trace options; do

@@ -1,9 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT OR GPL-2.0-only
-# Build with gcc and clang, and with the sanitizers; run every test on the fast path and on the fallbacks. The last line says how many
-# passed and failed; details of failures come before it.
+# Build with gcc and clang, with the sanitizers, and for aarch64; run every test on the fast path and on the fallbacks, and the proof: torture,
+# interruption, refusal, models, fuzzers. The last line says how many passed and failed; details of failures come before it.
 set -eu
 cd "$(dirname "$0")/.."
+scripts/deps.sh test
 passed=0
 failed=0
 
@@ -49,6 +50,12 @@ build build-asan -Db_sanitize=address,undefined -Dbuildtype=debugoptimized && ru
 # A process that forks with threads is what we test; ThreadSanitizer would rather not.
 TSAN_OPTIONS="die_after_fork=0 halt_on_error=1 second_deadlock_stack=1" export TSAN_OPTIONS
 build build-tsan -Db_sanitize=thread -Dbuildtype=debugoptimized && run build-tsan default --no-suite source --no-suite tool
+
+echo "== build-aarch64"
+scripts/aarch64.sh build >build/aarch64-output 2>&1 || cat build/aarch64-output
+set -- $(sed -n 's/^aarch64: \([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' build/aarch64-output) 0 1
+passed=$((passed + $1))
+failed=$((failed + $2))
 
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ] && [ "$passed" != 0 ]

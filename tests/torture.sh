@@ -4,7 +4,7 @@
 # usage: torture.sh ANYRCU [SECONDS]
 set -eu
 tool=$1
-seconds=${2:-20}
+seconds=${2:-60}
 tries=8
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT

@@ -97,7 +97,8 @@ ANYRCU_API bool anyrcu_free_headless(void *ptr) __attribute__((warn_unused_resul
  * @arg: its argument
  *
  * Never fails: it may map memory, lend a hand with what is ready for free() when too much is pending, or wait for a grace period and
- * call @func itself. Inside a read-side critical section it reports the mistake and aborts.
+ * call @func itself. Inside a read-side critical section it reports the mistake and aborts. In an online thread
+ * (anyrcu_thread_online()) it may be a quiescent state.
  *
  * Context: a task that may sleep, outside read-side critical sections.
  * Ordering: as anyrcu_call().

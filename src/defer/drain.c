@@ -360,6 +360,7 @@ static struct defer_page *give_back(struct drainer *d)
 	__atomic_fetch_add(&defer_stats.invoked, d->done, __ATOMIC_RELEASE);
 	store(&d->owner, 0);
 	__atomic_fetch_add(&pipe.progress, 1, __ATOMIC_SEQ_CST);
+	full_fence(); /* before a look at who watches: who is not seen compares the new progress; without it one sleeps a millisecond */
 	if (load(&pipe.watchers))
 		port_wake(&pipe.progress);
 	return p;

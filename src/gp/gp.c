@@ -188,6 +188,7 @@ static void end(void)
 	/* Pairs with the acquire in anyrcu_gp_done(): the sections that were waited for happen before whoever sees this. */
 	store_release(&gp.done, gp.started);
 	__atomic_fetch_add(&gp.bell, 1, __ATOMIC_SEQ_CST);
+	full_fence(); /* before a look at who waits: who is not seen compares the new bell; without it one sleeps until its time is over */
 	if (load(&gp.waiters))
 		port_wake(&gp.bell);
 }

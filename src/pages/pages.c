@@ -11,7 +11,7 @@
  * instant. Neither reads the page, so there is no ABA and nothing to protect; and as a page is at any instant either in one
  * slot or in one caller's hands, a signal handler that comes between any two instructions and allocates and frees
  * itself finds a whole array. A thread that stops here for a minute has at most one page in its hands. Both operations
- * are full barriers: what the last owner wrote happens before the next one's use.
+ * acquire and release: what the last owner wrote happens before the next one's use.
  *
  * Bounded: an operation looks at each slot once. "hint" says where the last one succeeded and makes the common case one
  * slot; "held" lets it not look at all. Both are written without care by everyone and are right when wrong: a hint is any

@@ -89,7 +89,6 @@ struct port_lock {
 	uint64_t signals; /* which the holder had blocked before */
 };
 void port_lock(struct port_lock *lock);
-bool port_trylock(struct port_lock *lock);
 void port_unlock(struct port_lock *lock);
 
 /*

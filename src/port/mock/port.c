@@ -105,14 +105,6 @@ void port_lock(struct port_lock *lock)
 	lock->word = 1;
 }
 
-bool port_trylock(struct port_lock *lock)
-{
-	if (lock->word)
-		return false;
-	port_lock(lock);
-	return true;
-}
-
 void port_unlock(struct port_lock *lock)
 {
 	lock->word = 0;

@@ -103,18 +103,6 @@ static bool try_lock(struct port_lock *lock)
 	return __atomic_compare_exchange_n(&lock->word, &unlocked, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
 }
 
-bool port_trylock(struct port_lock *lock)
-{
-	uint64_t signals = signals_block();
-
-	if (!try_lock(lock)) {
-		signals_restore(signals);
-		return false;
-	}
-	lock->signals = signals;
-	return true;
-}
-
 void port_lock(struct port_lock *lock)
 {
 	uint64_t signals = signals_block();
