@@ -216,6 +216,32 @@ static void memory_goes_back(void)
 	CHECK(stats().pages_mapped_high >= COUNT(page) * bytes(ANYRCU_PAGE_ORDER_MAX));
 }
 
+/* What is in use stays, what lies beside it goes. */
+static void memory_beside_pages_in_use_goes_back(void)
+{
+	static void *page[6000], *last;
+
+	for (size_t i = 0; i < COUNT(page); i++) {
+		page[i] = anyrcu_page_alloc(ANYRCU_GFP_KERNEL, 0);
+		CHECK(page[i]);
+		fill(page[i], 0, i);
+	}
+	last = anyrcu_page_alloc(ANYRCU_GFP_KERNEL, ANYRCU_PAGE_ORDER_MAX);
+	CHECK(last);
+	fill(last, ANYRCU_PAGE_ORDER_MAX, 815);
+	for (size_t i = 0; i < COUNT(page); i++) {
+		if (i % 2000)
+			anyrcu_page_free(page[i], 0);
+	}
+	UNTIL(stats().pages_mapped < COUNT(page) * bytes(0));
+	for (size_t i = 0; i < COUNT(page); i += 2000) {
+		CHECK(filled_with(page[i], 0, i));
+		anyrcu_page_free(page[i], 0);
+	}
+	CHECK(filled_with(last, ANYRCU_PAGE_ORDER_MAX, 815));
+	anyrcu_page_free(last, ANYRCU_PAGE_ORDER_MAX);
+}
+
 static void idle_memory_goes_back(void)
 {
 	object_defer(0);
@@ -328,6 +354,7 @@ static const struct test_case cases[] = {
 	CASE(drained, .env = { "ANYRCU_WORKERS=0" }),
 	CASE(counted_where_from, .env = { "ANYRCU_WORKERS=0" }),
 	CASE(worker_refills),
+	CASE(memory_beside_pages_in_use_goes_back),
 	CASE(idle_memory_goes_back),
 	CASE(idle_memory_goes_back_without_deferral),
 #if !ASAN && !TSAN

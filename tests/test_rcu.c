@@ -686,6 +686,24 @@ static void idle_system_does_nothing(void)
 }
 #endif
 
+/* More than the records that are made at once: they get new ones, and each is waited for. */
+static void many_readers_at_once(void)
+{
+	static struct holder h[200];
+	anyrcu_gp_t gp;
+
+	for (size_t i = 0; i < COUNT(h); i++)
+		holder_enter(&h[i]);
+	CHECK(stats().readers >= COUNT(h));
+	gp = anyrcu_gp_start();
+	for (size_t i = 0; i < COUNT(h); i++) {
+		CHECK(!anyrcu_gp_done(gp));
+		holder_leave(&h[i]);
+	}
+	anyrcu_gp_wait(gp);
+	CHECK(anyrcu_gp_done(gp));
+}
+
 static const struct test_case cases[] = {
 	CASE(nesting),
 	CASE(nesting_deepest),
@@ -719,6 +737,7 @@ static const struct test_case cases[] = {
 	CASE(stall_reports_back_off),
 	CASE(no_stall_no_report),
 #if !TSAN
+	CASE(many_readers_at_once),
 	CASE(idle_system_does_nothing),
 #endif
 };

@@ -6,6 +6,7 @@
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 struct value {
 	struct anyrcu_head head;
@@ -241,6 +242,53 @@ static void stopped_and_continued(void)
 	thread_join(t);
 }
 
+/* The library asks for the time here: for none that can be set, and as if the machine had slept for an hour whenever "hours" goes up. */
+static _Atomic long hours, asked_for_wall_clock;
+
+int clock_gettime(clockid_t id, struct timespec *t)
+{
+	int r = syscall(SYS_clock_gettime, id, t);
+
+	if (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE)
+		atomic_fetch_add(&asked_for_wall_clock, 1);
+	t->tv_sec += 3600 * atomic_load(&hours);
+	return r;
+}
+
+static _Atomic long stalls;
+
+static void stalled(const struct anyrcu_stall *s, void *arg)
+{
+	atomic_fetch_add(&stalls, 1);
+}
+
+static void *sleeps_for_hours(void *arg)
+{
+	while (!atomic_load(&stop)) {
+		atomic_fetch_add(&hours, 1);
+		test_sleep_ms(1);
+	}
+	return NULL;
+}
+
+static void clock_leaps(void)
+{
+	pthread_t t = thread_start(sleeps_for_hours, NULL);
+	struct holder h;
+
+	CHECK(configure((struct anyrcu_config){ .stall_hook = stalled }) == 0);
+	UNTIL(atomic_load(&hours) > 1);
+	workload();
+	holder_enter(&h);
+	object_defer(0);
+	UNTIL(atomic_load(&stalls)); /* a reader of some hours is one that stalls */
+	holder_leave(&h);
+	pool_check();
+	atomic_store(&stop, true);
+	thread_join(t);
+	CHECK(!atomic_load(&asked_for_wall_clock));
+}
+
 #if !ASAN /* which opens files when it looks for leaks */
 static void no_files(void)
 {
@@ -354,6 +402,71 @@ static void little_memory(void)
 	CHECK(!setrlimit(RLIMIT_AS, &as));
 }
 
+/* A control group of both versions' interfaces, with a limit. */
+static char group[64];
+
+static bool group_write(const char *dir, const char *file, long value)
+{
+	char path[128];
+	FILE *f;
+	bool written;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, file);
+	f = fopen(path, "w");
+	if (!f)
+		return false;
+	written = fprintf(f, "%ld", value) > 0;
+	return !fclose(f) && written;
+}
+
+static void enter_group(void)
+{
+	for (int v2 = 0; v2 < 2 && !getenv("TEST_GROUP"); v2++) {
+		snprintf(group, sizeof(group), "/sys/fs/cgroup/%sanyrcu-test-%d", v2 ? "" : "memory/", getpid());
+		if (mkdir(group, 0755))
+			continue;
+		if (group_write(group, v2 ? "memory.max" : "memory.limit_in_bytes", 64 << 20) &&
+		    group_write(group, "cgroup.procs", getpid()))
+			setenv("TEST_GROUP", group, 1);
+		else
+			rmdir(group);
+	}
+}
+
+static void *frees(void *arg)
+{
+	for (int i = 0; i < 200000; i++) {
+		char *p = malloc(1024);
+
+		CHECK(p);
+		memset(p, i, 1024);
+		anyrcu_free_mightsleep(p);
+	}
+	return NULL;
+}
+
+/* Six times as much as the group may have goes through it, and the system ends nobody. */
+static void memory_of_group(void)
+{
+	const char *limited = getenv("TEST_GROUP");
+	pthread_t t[2];
+
+	if (!limited) {
+		puts("no control group can be made here: not run");
+		return;
+	}
+	CHECK(configure((struct anyrcu_config){ .pending_max = 4096 }) == 0);
+	for (size_t i = 0; i < COUNT(t); i++)
+		t[i] = thread_start(frees, NULL);
+	for (size_t i = 0; i < COUNT(t); i++)
+		thread_join(t[i]);
+	anyrcu_barrier();
+	CHECK(stats().deferred == 400000 && stats().invoked == 400000);
+	CHECK(group_write("/sys/fs/cgroup/memory", "cgroup.procs", getpid()) ||
+	      group_write("/sys/fs/cgroup", "cgroup.procs", getpid()));
+	CHECK(!rmdir(limited));
+}
+
 static void no_memory_at_start(void)
 {
 	for (int i = 0; i < 100000; i++)
@@ -381,12 +494,14 @@ static const struct test_case cases[] = {
 	{ .name = "one_cpu", .body = workload, .before = use_one_cpu },
 	CASE(cpus_taken_away),
 	CASE(stopped_and_continued),
+	CASE(clock_leaps),
 #if !ASAN
 	CASE(no_files),
 #endif
 #if !ASAN && !TSAN
 	CASE(no_memory),
 	CASE(no_memory_for_readers),
+	{ .name = "memory_of_group", .body = memory_of_group, .before = enter_group },
 	CASE(no_memory_at_start, .before = little_memory),
 #endif
 };
