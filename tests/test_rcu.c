@@ -736,8 +736,8 @@ static const struct test_case cases[] = {
 	CASE(stall_is_reported_on_stderr, .says = { "anyrcu" }),
 	CASE(stall_reports_back_off),
 	CASE(no_stall_no_report),
-#if !TSAN
 	CASE(many_readers_at_once),
+#if !TSAN
 	CASE(idle_system_does_nothing),
 #endif
 };
