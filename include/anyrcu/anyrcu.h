@@ -8,6 +8,7 @@
 
 #include <anyrcu/config.h>
 #include <anyrcu/defer.h>
+#include <anyrcu/lockdep.h>
 #include <anyrcu/page.h>
 #include <anyrcu/rcu.h>
 #include <anyrcu/stats.h>

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include <anyrcu/inline/api.h>
+#include <anyrcu/lockdep.h>
 
 ANYRCU_BEGIN_DECLS
 
@@ -44,6 +45,10 @@ struct anyrcu_stall {
  * @stall_ms: milliseconds after which a reader that holds up a grace period is reported: 10 to 86,400,000; 10,000 by default
  * @stall_hook: takes the report of a stall over from stderr; called from a worker or a thread that waits for the grace period
  * @stall_arg: given to @stall_hook
+ * @lockdep: 1 turns the validator of locks on (anyrcu/lockdep.h), for good; 0 leaves it as it is, off by default
+ * @lockdep_hook: takes its reports over from stderr; called from whoever made the mistake, in any context, all signals blocked; it must not wait
+ *                for other threads
+ * @lockdep_arg: given to @lockdep_hook
  */
 struct anyrcu_config {
 	size_t size;
@@ -57,6 +62,9 @@ struct anyrcu_config {
 	uint64_t stall_ms;
 	void (*stall_hook)(const struct anyrcu_stall *stall, void *arg);
 	void *stall_arg;
+	int lockdep;
+	void (*lockdep_hook)(const struct anyrcu_lockdep_report *report, void *arg);
+	void *lockdep_arg;
 };
 
 /**
@@ -65,7 +73,8 @@ struct anyrcu_config {
  *
  * May be called again to change it; workers then stop or start. The environment can override for one run: ANYRCU_WORKERS=N, where 0
  * and -1 mean none; ANYRCU_DEBUG=1 (find double deferral and misuse of heads, while they wait in pages), ANYRCU_RSEQ=0 and
- * ANYRCU_MEMBARRIER=0 (do as on a machine without them). The last three are read when the library is loaded. A value that is none is
+ * ANYRCU_MEMBARRIER=0 (do as on a machine without them), ANYRCU_LOCKDEP=1 (the validator is on) and ANYRCU_LOCKDEP_LOG=FILE (where its
+ * reports go). The last five are read when the library is loaded. A value that is none is
  * reported and ignored.
  *
  * A worker that is not pinned moves to the CPU on which objects were deferred before it frees them, and takes its time there. Pin the

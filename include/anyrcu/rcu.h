@@ -13,6 +13,7 @@
 
 #include <anyrcu/inline/api.h>
 #include <anyrcu/inline/reader.h>
+#include <anyrcu/lockdep.h>
 
 ANYRCU_BEGIN_DECLS
 
@@ -138,21 +139,33 @@ ANYRCU_API void anyrcu_thread_offline(void);
  * Context: any, inside a read-side critical section.
  * Ordering: what was written to the object before it was published is seen through the pointer.
  */
+#ifdef ANYRCU_LOCKDEP
+#define anyrcu_dereference(p) anyrcu_dereference_check(p, 0)
+#else
 #define anyrcu_dereference(p) __atomic_load_n(&(p), __ATOMIC_ACQUIRE)
+#endif
+
+/* Reports unless @ok, if the validator is on. */
+#define ANYRCU_SUSPICIOUS(ok, what)                                                                                    \
+	((void)(__builtin_expect(anyrcu_lockdep_watching, 0) && !(ok) && (anyrcu_lockdep_suspicious(what), 0)))
 
 /**
  * anyrcu_dereference_check() - read a pointer in a section, or where @cond says that it is otherwise protected
  * @p: the pointer variable, an lvalue
  * @cond: a condition under which no section is needed, such as "the update lock is held"
  */
-#define anyrcu_dereference_check(p, cond) ((void)sizeof(!(cond)), anyrcu_dereference(p))
+#define anyrcu_dereference_check(p, cond)                                                                              \
+	(ANYRCU_SUSPICIOUS((cond) || anyrcu_read_lock_held(), "anyrcu_dereference_check(" #p ", " #cond ") without protection"), \
+	 __atomic_load_n(&(p), __ATOMIC_ACQUIRE))
 
 /**
  * anyrcu_dereference_protected() - read a pointer that nobody else can change now
  * @p: the pointer variable, an lvalue
  * @cond: why: such as "the update lock is held"
  */
-#define anyrcu_dereference_protected(p, cond) ((void)sizeof(!(cond)), __atomic_load_n(&(p), __ATOMIC_RELAXED))
+#define anyrcu_dereference_protected(p, cond)                                                                          \
+	(ANYRCU_SUSPICIOUS(cond, "anyrcu_dereference_protected(" #p ", " #cond ") without protection"),                 \
+	 __atomic_load_n(&(p), __ATOMIC_RELAXED))
 
 /**
  * anyrcu_assign_pointer() - publish an object to readers

@@ -16,6 +16,8 @@ extern struct gp_stats gp_stats;
 struct gp_hooks {
 	void (*kick)(void);	   /* somebody should drive grace periods; any context */
 	uint64_t (*pending)(void); /* deferrals that wait; any context */
+	/* For the validator, if it is on: the caller, at @ip, may wait for a grace period. */
+	void (*waits)(const char *what, const void *ip);
 };
 extern struct gp_hooks gp_hooks;
 
@@ -44,8 +46,11 @@ void gp_stall_check(void);
 bool gp_waits_begin(void);
 void gp_waits_end(bool online);
 
-/* Ends the program when the caller is inside a read-side critical section: @what must not be called there. */
-void gp_must_not_read(const char *what);
+/* Is the caller inside a read-side critical section? Any context. */
+bool gp_in_section(void);
+/* Ends the program when it is: @what must not be called there. */
+void gp_must_not_read_at(const char *what, const void *ip);
+#define gp_must_not_read(what) gp_must_not_read_at((what), __builtin_return_address(0))
 
 /* The calling thread ends. Its handlers may still run, and read. */
 void gp_thread_exit(void);

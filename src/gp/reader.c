@@ -194,9 +194,16 @@ bool anyrcu_read_lock_held(void)
 	return (load(&anyrcu_self->ctr) & (ANYRCU_READER_NEST | ANYRCU_READER_QS)) || crowd_nest;
 }
 
-void gp_must_not_read(const char *what)
+bool gp_in_section(void)
 {
-	if ((load(&anyrcu_self->ctr) & ANYRCU_READER_NEST) || crowd_nest)
+	return (load(&anyrcu_self->ctr) & ANYRCU_READER_NEST) || crowd_nest;
+}
+
+void gp_must_not_read_at(const char *what, const void *ip)
+{
+	if (gp_hooks.waits)
+		gp_hooks.waits(what, ip);
+	if (gp_in_section())
 		port_bug("%s inside a read-side critical section", what);
 }
 

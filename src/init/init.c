@@ -9,6 +9,8 @@
 #include <anyrcu/anyrcu.h>
 #include <defer/defer.h>
 #include <errno.h>
+#include <init/init.h>
+#include <lockdep/lockdep.h>
 #include <pages/pages.h>
 #include <port/port.h>
 #include <port/posix/init.h>
@@ -60,7 +62,8 @@ static bool valid(const struct anyrcu_config *c)
 	return (c->workers == -1 || in_range(c->workers, 1, ANYRCU_WORKERS_MAX)) &&
 	       (c->worker_rt_priority == 0 || in_range(c->worker_rt_priority, 1, 99)) && cpus_usable(c) &&
 	       in_range(c->delay_us, 1, 10000000) && c->pending_max >= 1024 &&
-	       c->page_bytes_max >= 65536 && in_range(c->stall_ms, 10, 86400000);
+	       c->page_bytes_max >= 65536 && in_range(c->stall_ms, 10, 86400000) &&
+	       (c->lockdep == 0 || c->lockdep == 1);
 }
 
 /* A program built against an older header has a shorter struct, against a newer one a longer, whose additions must be unused. */
@@ -117,7 +120,11 @@ int anyrcu_init(const struct anyrcu_config *config)
 	complete(&c);
 	if (!valid(&c) || defer_in_callback())
 		return -EINVAL;
+	if (c.lockdep && !init_lockdep())
+		return -EAGAIN;
 	port_lock(&configuring);
+	if (c.lockdep_hook)
+		init_lockdep_hook(c.lockdep_hook, c.lockdep_arg);
 	store(&defer_limits.delay_ns, c.delay_us * 1000);
 	store(&defer_limits.pending_max, c.pending_max < UINT64_MAX / 8 ? c.pending_max : UINT64_MAX / 8); /* it is multiplied */
 	store(&defer_limits.bytes_max, c.page_bytes_max);
@@ -134,6 +141,7 @@ static void thread_exit(void)
 {
 	defer_thread_exit();
 	worker_thread_exit();
+	lockdep(thread_exit, gp_in_section());
 	gp_thread_exit();
 }
 
@@ -143,10 +151,12 @@ static void fork_prepare(void)
 	defer_fork_prepare();
 	gp_fork_prepare();
 	pages_fork_prepare();
+	lockdep_fork_prepare();
 }
 
 static void fork_parent(void)
 {
+	lockdep_fork_parent();
 	pages_fork_done();
 	defer_fork_parent();
 	port_unlock(&configuring);
@@ -156,6 +166,7 @@ static void fork_child(void)
 {
 	port_follow_end(); /* a callback forks: what the child becomes has nothing to do with where a worker ran */
 	port_process();
+	lockdep_fork_child();
 	pages_fork_done();
 	gp_fork_child();
 	defer_fork_child();
@@ -184,8 +195,13 @@ __attribute__((constructor(102))) static void start(void)
 	gp_hooks.pending = defer_pending;
 	pages_kick = wake_deep;
 	gp_init();
-	if (debug)
+	if (env_switch("ANYRCU_LOCKDEP", false)) {
+		port_text_to(getenv("ANYRCU_LOCKDEP_LOG"));
+		if (!init_lockdep())
+			port_report("no memory for the validator");
+	} else if (debug) {
 		port_stack_prime();
+	}
 	store(&defer_debug, debug);
 	pages_refill();
 	pthread_atfork(fork_prepare, fork_parent, fork_child);

@@ -71,6 +71,7 @@ static struct returned *returned;
 static struct port_lock zone_lock;
 struct pages_stats pages_stats;
 void (*pages_kick)(void);
+void (*pages_watch)(unsigned gfp, const void *ip);
 
 /* Pages that nobody has touched cost address space only: this much is always in the reserve. */
 static unsigned want_min(unsigned order)
@@ -134,6 +135,11 @@ static bool reserve_push(unsigned order, void *p)
 {
 	return order ? slots_push(&reserve.slots[order], reserve.page_n[order - 1], RESERVE_N, p) :
 		       slots_push(&reserve.slots[0], reserve.page_0, RESERVE_0, p);
+}
+
+bool pages_lock_is_zone(const struct port_lock *lock)
+{
+	return lock == &zone_lock;
 }
 
 /* Under the zone's lock. */
@@ -208,8 +214,11 @@ static void attract(void)
 
 void *anyrcu_page_alloc(unsigned gfp, unsigned order)
 {
-	void *p = page_alloc(gfp, order);
+	void *p;
 
+	if (unlikely(pages_watch))
+		pages_watch(gfp & ~(unsigned)ANYRCU_GFP_ZERO, __builtin_return_address(0));
+	p = page_alloc(gfp, order);
 	if (!(gfp & ANYRCU_GFP_NO_LOCKS))
 		attract();
 	else if (!load(&reserve.direct))

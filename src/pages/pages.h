@@ -4,7 +4,7 @@
 #define ANYRCU_PAGES_PAGES_H
 
 #include <anyrcu/page.h>
-#include <base/compiler.h>
+#include <port/port.h>
 
 struct pages_stats {
 	uint64_t percpu, reserve, zone;	    /* allocations, by origin */
@@ -18,6 +18,10 @@ void *page_alloc(unsigned gfp, unsigned order);
 void page_free(void *page, unsigned order);
 /* Wakes whoever refills and trims. Set once, before there is a second thread. Any context. */
 extern void (*pages_kick)(void);
+/* For the validator, if it is on: the program, at @ip, allocates in this mode. Any context. */
+extern void (*pages_watch)(unsigned gfp, const void *ip);
+/* Is it the zone's lock? */
+bool pages_lock_is_zone(const struct port_lock *lock);
 
 /* Is the reserve below its watermark, or are there pages on their way back to the zone? Any context. */
 bool pages_want_refill(void);

@@ -31,6 +31,9 @@ static inline void port_relax(void)
 #endif
 }
 
+/* Which signals the calling thread has blocked, a bit for each from 1 on. A system call. Any context. */
+uint64_t port_signals_blocked(void);
+
 /* ---- memory ---- */
 
 /* Map @size zeroed bytes aligned to @align, both powers of two of at least 4096. NULL when refused. Any context: system calls only. */
@@ -87,7 +90,10 @@ void port_cancel_on(int former);
 struct port_lock {
 	uint32_t word;
 	uint64_t signals; /* which the holder had blocked before */
+	bool unwatched;
 };
+/* For the validator, if it is on: a lock that is not unwatched is about to be taken, or released; then these signals are blocked. */
+extern void (*port_lock_watch)(const struct port_lock *lock, bool take, uint64_t blocked);
 void port_lock(struct port_lock *lock);
 void port_unlock(struct port_lock *lock);
 
@@ -136,6 +142,21 @@ _Noreturn void port_bug(const char *format, ...);
  * frames. Task.
  */
 uint32_t port_stack_of(uint32_t tid, void **frames, uint32_t max, uint64_t ns);
+
+/* Text on standard error, or wherever port_text_to() (port/posix/init.h) said. Any context. */
+void port_text(const char *text);
+
+/* The caller's stack, innermost first, without the library's own part; empty before port_stack_prime(). Returns how many. Any context. */
+uint32_t port_stack(void **frames, uint32_t max);
+
+/* What an address lies in. Any context. */
+struct port_where {
+	const char *module, *symbol; /* symbol: NULL when it is not known */
+	uint64_t module_offset, symbol_offset;
+};
+bool port_where(const void *address, struct port_where *where);
+/* Is the address in a program or library that is loaded, rather than on a heap or stack? Any context. */
+bool port_in_object(const void *address);
 
 /* ---- probes ---- */
 

@@ -170,6 +170,28 @@ bool mock_bug(void (*f)(void *), void *arg)
 	return caught;
 }
 
+void (*port_lock_watch)(const struct port_lock *lock, bool take, uint64_t blocked);
+
+uint64_t port_signals_blocked(void)
+{
+	return 0;
+}
+
+uint32_t port_stack(void **frames, uint32_t max)
+{
+	return 0;
+}
+
+bool port_where(const void *address, struct port_where *where)
+{
+	return false;
+}
+
+bool port_in_object(const void *address)
+{
+	return true;
+}
+
 uint32_t port_stack_of(uint32_t tid, void **frames, uint32_t max, uint64_t ns)
 {
 	return 0;

@@ -11,4 +11,7 @@ void port_process(void);
 /* Have port_bug() show stacks, which costs loading the unwinder now. Task. */
 void port_stack_prime(void);
 
+/* Have port_text() append to a file; NULL: standard error. Task. */
+void port_text_to(const char *file);
+
 #endif

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <sys/auxv.h>
 #include <string.h>
 
 struct text {
@@ -123,6 +124,80 @@ void port_stack_prime(void)
 
 	backtrace(&frame, 1);
 	store(&primed, true);
+}
+
+static int text_fd = STDERR_FILENO;
+
+void port_text_to(const char *file)
+{
+	int fd = file && *file ? open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666) : -1;
+
+	if (fd >= 0)
+		store(&text_fd, fd);
+	else if (file && *file)
+		port_report("%s cannot be opened; reports go to standard error", file);
+}
+
+void port_text(const char *text)
+{
+	size_t n = strlen(text);
+
+	while (n) {
+		long done = sys(SYS_write, load(&text_fd), text, n);
+
+		if (done <= 0)
+			return;
+		text += done;
+		n -= done;
+	}
+}
+
+bool port_in_object(const void *address)
+{
+#if __GLIBC_PREREQ(2, 35)
+	struct dl_find_object found;
+
+	return _dl_find_object((void *)address, &found) == 0;
+#else
+	Dl_info info;
+
+	return dladdr(address, &info) != 0;
+#endif
+}
+
+bool port_where(const void *address, struct port_where *w)
+{
+	Dl_info info;
+
+	if (!dladdr(address, &info))
+		return false;
+	w->module = info.dli_fname;
+	w->module_offset = (uintptr_t)address - (uintptr_t)info.dli_fbase;
+	w->symbol = info.dli_sname;
+	w->symbol_offset = (uintptr_t)address - (uintptr_t)info.dli_saddr;
+	return true;
+}
+
+/* Is it of the library? Not where that is linked into the program, as then all is. */
+static bool own(const void *address)
+{
+	Dl_info a, b, program;
+
+	return dladdr(address, &a) && dladdr((void *)port_stack, &b) && a.dli_fbase == b.dli_fbase &&
+	       (!dladdr((void *)getauxval(AT_ENTRY), &program) || program.dli_fbase != b.dli_fbase);
+}
+
+uint32_t port_stack(void **frames, uint32_t max)
+{
+	uint32_t n = load(&primed) ? backtrace(frames, max) : 0, skip = 1;
+
+	while (skip < n && own(frames[skip]))
+		skip++;
+	if (skip >= n)
+		return 0;
+	for (uint32_t i = skip; i < n; i++)
+		frames[i - skip] = frames[i];
+	return n - skip;
 }
 
 _Noreturn void port_bug(const char *format, ...)

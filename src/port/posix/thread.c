@@ -80,6 +80,14 @@ void port_sleep(uint64_t ns)
 
 static PORT_THREAD_LOCAL bool ours; /* one of port_thread_start(): blocks all of these anyway */
 
+uint64_t port_signals_blocked(void)
+{
+	uint64_t set = 0;
+
+	sys(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &set, sizeof(set));
+	return set;
+}
+
 static uint64_t signals_block(void)
 {
 	uint64_t set = SIGNALS, former = 0;
@@ -95,6 +103,14 @@ static void signals_restore(uint64_t former)
 		sys(SYS_rt_sigprocmask, SIG_SETMASK, &former, NULL, sizeof(former));
 }
 
+void (*port_lock_watch)(const struct port_lock *lock, bool take, uint64_t blocked);
+
+static void watch(const struct port_lock *lock, bool take, uint64_t blocked)
+{
+	if (unlikely(port_lock_watch) && !lock->unwatched)
+		port_lock_watch(lock, take, ours ? UINT64_MAX : blocked);
+}
+
 /* The word is 0 unlocked, 1 locked, 2 locked with sleepers (Drepper, "Futexes are tricky", mutex 2). */
 static bool try_lock(struct port_lock *lock)
 {
@@ -108,6 +124,7 @@ void port_lock(struct port_lock *lock)
 	uint64_t signals = signals_block();
 	bool locked = false;
 
+	watch(lock, true, signals | SIGNALS);
 	for (int spin = 0; spin < 100 && !(locked = try_lock(lock)); spin++)
 		port_relax();
 	while (!locked && __atomic_exchange_n(&lock->word, 2, __ATOMIC_ACQUIRE) != 0)
@@ -119,6 +136,7 @@ void port_unlock(struct port_lock *lock)
 {
 	uint64_t signals = lock->signals;
 
+	watch(lock, false, signals);
 	if (__atomic_exchange_n(&lock->word, 0, __ATOMIC_RELEASE) == 2)
 		port_wake(&lock->word);
 	signals_restore(signals);

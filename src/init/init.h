@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* Inside src/init. */
+#ifndef ANYRCU_INIT_INIT_H
+#define ANYRCU_INIT_INIT_H
+
+#include <anyrcu/lockdep.h>
+
+/* Turn the validator on, unless one is. False when there is no memory for it. Task. */
+bool init_lockdep(void);
+void init_lockdep_hook(void (*hook)(const struct anyrcu_lockdep_report *, void *), void *arg);
+
+#endif

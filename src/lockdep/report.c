@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * Reports, written into one buffer under the engine's lock. What is found again is not said again.
+ *
+ * An address is written as "[<0x55d0c0de>] function+0x1c (/path/of/module+0x401c)", as far as that is known here; "anyrcu lockdep" turns the last
+ * part into a file and a line.
+ */
+#include <lockdep/engine.h>
+#include <stdarg.h>
+
+static const struct {
+	const char *name, *title;
+} rules[] = {
+	[ANYRCU_LOCKDEP_RECURSIVE] = { "recursive-locking", "possible recursive locking detected" },
+	[ANYRCU_LOCKDEP_CIRCULAR] = { "circular-dependency", "possible circular locking dependency detected" },
+	[ANYRCU_LOCKDEP_SIGNAL_USE] = { "inconsistent-signal-use", "inconsistent lock state" },
+	[ANYRCU_LOCKDEP_SIGNAL_ORDER] = { "signal-safe-unsafe-order", "signal-safe -> signal-unsafe lock order detected" },
+	[ANYRCU_LOCKDEP_WAIT] = { "invalid-wait-context", "invalid wait context" },
+	[ANYRCU_LOCKDEP_ATOMIC] = { "sleep-in-atomic", "sleeping function called from invalid context" },
+	[ANYRCU_LOCKDEP_BALANCE] = { "bad-unlock-balance", "bad unlock balance detected" },
+	[ANYRCU_LOCKDEP_EXIT] = { "held-at-thread-exit", "thread ends with locks held" },
+	[ANYRCU_LOCKDEP_FREED] = { "held-lock-freed", "held lock freed" },
+	[ANYRCU_LOCKDEP_REINIT] = { "held-lock-reinitialised", "held lock initialised" },
+	[ANYRCU_LOCKDEP_RCU] = { "suspicious-rcu-usage", "suspicious RCU usage" },
+	[ANYRCU_LOCKDEP_NOT_HELD] = { "not-held", "lock should be held" },
+	[ANYRCU_LOCKDEP_HELD] = { "held", "lock should not be held" },
+	[ANYRCU_LOCKDEP_FULL] = { "table-full", "a table is full" },
+};
+
+/* ---- text ---- */
+
+static void put(const char *s)
+{
+	for (; *s && tables->length < sizeof(tables->text) - 1; s++)
+		tables->text[tables->length++] = *s;
+	tables->text[tables->length] = 0;
+}
+
+static void put_number(uint64_t v, unsigned base)
+{
+	char digits[24];
+	unsigned n = sizeof(digits);
+
+	digits[--n] = 0;
+	do
+		digits[--n] = "0123456789abcdef"[v % base];
+	while (v /= base);
+	put(&digits[n]);
+}
+
+static void put_address(const void *address)
+{
+	struct port_where w;
+
+	put("[<0x");
+	put_number((uintptr_t)address, 16);
+	put(">]");
+	if (!port_where(address, &w))
+		return;
+	put(" ");
+	if (w.symbol) {
+		put(w.symbol);
+		put("+0x");
+		put_number(w.symbol_offset, 16);
+		put(" ");
+	}
+	put("(");
+	put(w.module);
+	put("+0x");
+	put_number(w.module_offset, 16);
+	put(")");
+}
+
+/* %s, %u (uint64_t), %a (an address) */
+void say(const char *format, ...)
+{
+	char c[2] = { 0 };
+	va_list args;
+
+	va_start(args, format);
+	for (; *format; format++) {
+		if (*format != '%') {
+			*c = *format;
+			put(c);
+			continue;
+		}
+		switch (*++format) {
+		case 's':
+			put(va_arg(args, const char *));
+			break;
+		case 'u':
+			put_number(va_arg(args, uint64_t), 10);
+			break;
+		case 'a':
+			put_address(va_arg(args, const void *));
+			break;
+		}
+	}
+	va_end(args);
+}
+
+/* ---- names ---- */
+
+/* Something static has a name; something else that of its sort, and where it came from. */
+static void put_object(const void *object, const struct anyrcu_lock_type *type)
+{
+	struct port_where w;
+
+	if (port_where(object, &w) && w.symbol) {
+		if (type) {
+			put(type->name);
+			put(" of ");
+		}
+		put(w.symbol);
+		if (w.symbol_offset) {
+			put("+0x");
+			put_number(w.symbol_offset, 16);
+		}
+	} else {
+		put(type ? type->name : "lock");
+		put(" ");
+		put_address(object);
+	}
+}
+
+/* Nothing before it may be added to the name: it is what suppressions go by. */
+static void put_class(unsigned class)
+{
+	struct key *k = &tables->key[tables->class[class].key];
+
+	if (class == UNVALIDATED)
+		put("?");
+	else if (k->name)
+		put(k->name);
+	else
+		put_object(k->id, lock_find(k->id) ? NULL : k->type);
+	if (tables->class[class].subclass) {
+		put("/");
+		put_number(tables->class[class].subclass, 10);
+	}
+}
+
+/* As put_class(), and among the locks that the report is about. */
+void say_class(unsigned class)
+{
+	uint32_t from = tables->length, n = tables->report.nlocks, length;
+
+	put_class(class);
+	length = tables->length - from;
+	if (n == ARRAY_SIZE(tables->report.locks))
+		return;
+	if (length >= sizeof(tables->names[0]))
+		length = sizeof(tables->names[0]) - 1;
+	memcpy(tables->names[n], &tables->text[from], length);
+	tables->names[n][length] = 0;
+	for (uint32_t i = 0; i < n; i++) {
+		const char *a = tables->names[i], *b = tables->names[n];
+
+		while (*a && *a == *b)
+			a++, b++;
+		if (*a == *b)
+			return;
+	}
+	tables->report.locks[n] = tables->names[n];
+	tables->report.nlocks++;
+}
+
+void say_lock(const struct held *h)
+{
+	static const char *const hows[] = { "", ", read", ", recursive read", "" };
+	struct lock_slot *s = lock_find(h->lock);
+	unsigned class = h->class;
+
+	for (unsigned i = 0; !class && s && i < ANYRCU_LOCKDEP_SUBCLASSES; i++)
+		class = tables->key[s->key].class[i];
+	put(" (");
+	if (class)
+		say_class(class);
+	else
+		put_object(h->lock, NULL);
+	put("){");
+	put(class > UNVALIDATED ? type_of(class)->name : "?");
+	put(hows[h->how & 3]);
+	put(h->how & ANYRCU_LOCK_TRY ? ", tried}, " : "}, ");
+	say("%a, at: %a\n", h->lock, h->ip);
+}
+
+void say_trace(uint32_t trace)
+{
+	for (uint32_t i = 0; trace && i < tables->trace[trace]; i++)
+		say("       %a\n", (const void *)tables->trace[trace + 1 + i]);
+}
+
+/* ---- reports ---- */
+
+static bool found_before(uint64_t what)
+{
+	uint32_t at = what % FOUND;
+
+	what = what ?: 1;
+	for (uint32_t i = 0; i < FOUND; i++, at = (at + 1) % FOUND) {
+		if (tables->found[at] == what)
+			return true;
+		if (!tables->found[at]) {
+			tables->found[at] = what;
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Begin to report that a rule was broken, if that is news: @a and @b tell one finding from another. */
+bool report_begin(enum anyrcu_lockdep_rule rule, uint64_t a, uint64_t b)
+{
+	static const char line[] = "======================================================\n";
+
+	if (found_before(mix(mix(rule + 1, a), b)))
+		return false;
+	tables->length = 0;
+	tables->report = (struct anyrcu_lockdep_report){ .size = sizeof(tables->report), .rule = rule, .rule_name = rules[rule].name,
+							 .text = tables->text };
+	tables->report.nframes = port_stack(tables->report.frames, ARRAY_SIZE(tables->report.frames));
+	say("%sWARNING: %s [%s]\n%s", line, rules[rule].title, rules[rule].name, line);
+	return true;
+}
+
+static void say_held(const struct thread *t)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < t->depth; i++)
+		n += t->held[i].class != 0;
+	say("locks held by thread %u: %u\n", (uint64_t)t->tid, (uint64_t)n);
+	n = 0;
+	for (uint32_t i = 0; i < t->depth; i++) {
+		if (!t->held[i].class)
+			continue;
+		say(" #%u:", (uint64_t)n++);
+		say_lock(&t->held[i]);
+	}
+}
+
+void report_end(const struct thread *t)
+{
+	uint32_t named = tables->report.nlocks;
+
+	say_held(t);
+	tables->report.nlocks = named; /* what is merely held is not what it is about */
+	say("stack backtrace:\n");
+	for (uint32_t i = 0; i < tables->report.nframes; i++)
+		say("       %a\n", tables->report.frames[i]);
+	store(&tables->reports, tables->reports + 1);
+	host->emit(&tables->report);
+}
+
+void say_full(unsigned which, const char *what)
+{
+	if (tables->full & 1u << which)
+		return;
+	tables->full |= 1u << which;
+	tables->length = 0;
+	tables->report = (struct anyrcu_lockdep_report){ .size = sizeof(tables->report), .rule = ANYRCU_LOCKDEP_FULL,
+							 .rule_name = rules[ANYRCU_LOCKDEP_FULL].name, .text = tables->text };
+	say("the validator's table of %s is full: what is new is not validated\n", what);
+	host->emit(&tables->report);
+}
