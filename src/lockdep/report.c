@@ -48,27 +48,33 @@ static void put_number(uint64_t v, unsigned base)
 	put(&digits[n]);
 }
 
+static void put_number_of(const char *before, uint64_t v, const char *behind)
+{
+	put(before);
+	put_number(v, 16);
+	put(behind);
+}
+
+static void put_module(const struct port_where *w)
+{
+	put("(");
+	put(w->module);
+	put_number_of("+0x", w->module_offset, ")");
+}
+
 static void put_address(const void *address)
 {
 	struct port_where w;
 
-	put("[<0x");
-	put_number((uintptr_t)address, 16);
-	put(">]");
+	put_number_of("[<0x", (uintptr_t)address, ">]");
 	if (!port_where(address, &w))
 		return;
 	put(" ");
 	if (w.symbol) {
 		put(w.symbol);
-		put("+0x");
-		put_number(w.symbol_offset, 16);
-		put(" ");
+		put_number_of("+0x", w.symbol_offset, " ");
 	}
-	put("(");
-	put(w.module);
-	put("+0x");
-	put_number(w.module_offset, 16);
-	put(")");
+	put_module(&w);
 }
 
 /* %s, %u (uint64_t), %a (an address) */
@@ -101,26 +107,23 @@ void say(const char *format, ...)
 
 /* ---- names ---- */
 
-/* Something static has a name; something else that of its sort, and where it came from. */
+/* A lock in static storage, or the place in the program where one of a sort comes from, by the symbol or else the place in its file. */
 static void put_object(const void *object, const struct anyrcu_lock_type *type)
 {
-	struct port_where w;
+	struct port_where w = { 0 };
 
-	if (port_where(object, &w) && w.symbol) {
-		if (type) {
-			put(type->name);
-			put(" of ");
-		}
-		put(w.symbol);
-		if (w.symbol_offset) {
-			put("+0x");
-			put_number(w.symbol_offset, 16);
-		}
-	} else {
-		put(type ? type->name : "lock");
-		put(" ");
-		put_address(object);
+	if (type) {
+		put(type->name);
+		put(" of ");
 	}
+	if (!port_where(object, &w))
+		put_number_of("[<0x", (uintptr_t)object, ">]");
+	else if (w.symbol)
+		put(w.symbol);
+	else
+		put_module(&w);
+	if (w.symbol && w.symbol_offset)
+		put_number_of("+0x", w.symbol_offset, "");
 }
 
 /* Nothing before it may be added to the name: it is what suppressions go by. */
@@ -182,7 +185,8 @@ void say_lock(const struct held *h)
 	put(class > UNVALIDATED ? type_of(class)->name : "?");
 	put(hows[h->how & 3]);
 	put(h->how & ANYRCU_LOCK_TRY ? ", tried}, " : "}, ");
-	say("%a, at: %a\n", h->lock, h->ip);
+	put_number_of("[<0x", (uintptr_t)h->lock, ">]");
+	say(", at: %a\n", h->ip);
 }
 
 void say_trace(uint32_t trace)
