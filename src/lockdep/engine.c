@@ -52,8 +52,10 @@ static noinline struct thread *thread_make(void)
 		t->blocked = port_signals_blocked();
 		t->limit = ANYRCU_WAIT_SLEEP;
 		t->tid = port_tid();
-		if (cmpxchg(&self, none, t))
+		if (cmpxchg(&self, none, t)) {
+			port_thread_exit_arm();
 			return t;
+		}
 		store_release(&t->used, 0); /* a handler was here */
 		return self;
 	}
@@ -450,7 +452,9 @@ static void rcu_wait(const char *what, const void *ip)
 
 	if (!t)
 		return;
-	if (host->in_reader && host->in_reader()) {
+	if (!may_sleep(t)) {
+		sleep_wrong(t, what, ip);
+	} else if (host->in_reader && host->in_reader()) {
 		if (!slow_begin(t))
 			return;
 		if (report_begin(ANYRCU_LOCKDEP_RCU, (uintptr_t)what, (uintptr_t)ip)) {
@@ -458,8 +462,6 @@ static void rcu_wait(const char *what, const void *ip)
 			report_end(t);
 		}
 		slow_end(t);
-	} else if (!may_sleep(t)) {
-		sleep_wrong(t, what, ip);
 	}
 }
 
