@@ -23,8 +23,9 @@ allow src/base "$free|anyrcu/inline/reader\.h"
 allow src/port/port.h "base/[a-z]+\.h|sys/sdt\.h"
 allow src/pages "$free|base/.*|port/port\.h|pages/.*|anyrcu/page\.h"
 allow src/gp "$free|base/.*|port/port\.h|gp/.*|anyrcu/(rcu|config)\.h"
-allow src/defer "$free|base/.*|port/port\.h|port/posix/rseq\.h|pages/pages\.h|gp/gp\.h|defer/.*|anyrcu/(defer|config|page)\.h"
-allow include "$free|$public"
+allow src/context "$free|base/.*|port/port\.h|lockdep/lockdep\.h|pages/pages\.h|context/.*|anyrcu/(context|lock|rcu)\.h"
+allow src/defer "$free|base/.*|port/port\.h|port/posix/rseq\.h|lockdep/lockdep\.h|pages/pages\.h|gp/gp\.h|context/context\.h|defer/.*|anyrcu/(defer|config|page)\.h"
+allow include "$free|$public|signal\.h"
 
 # The check itself must be able to fail.
 if ! printf '#include <stdio.h>\n' | grep -vE "include <($free)>" >/dev/null; then

@@ -7,7 +7,9 @@
 #define ANYRCU_ANYRCU_H
 
 #include <anyrcu/config.h>
+#include <anyrcu/context.h>
 #include <anyrcu/defer.h>
+#include <anyrcu/lock.h>
 #include <anyrcu/lockdep.h>
 #include <anyrcu/page.h>
 #include <anyrcu/rcu.h>

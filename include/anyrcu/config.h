@@ -13,6 +13,24 @@ ANYRCU_BEGIN_DECLS
 
 #define ANYRCU_WORKERS_MAX 32
 
+/*
+ * How a deferral comes by a page when it needs one. For those who compare; the first is the one that is right everywhere.
+ *
+ * NOLOCKS: by an allocation that takes no lock, from any context.
+ * PREEMPTIBLE: by one that may take a lock, if anyrcu_preemptible() says that the caller may wait; under the model none it never does.
+ * RT_OFF: by one that may take a lock, but not under the model rt nor while the validator is on: then never.
+ * RAW_VARIANTS: by one that may take a lock; callers in raw context must use anyrcu_raw_call() and anyrcu_raw_free(), which use the room
+ * that there is in open pages.
+ *
+ * The mightsleep forms get pages under each policy.
+ */
+enum anyrcu_policy {
+	ANYRCU_POLICY_NOLOCKS = 1,
+	ANYRCU_POLICY_PREEMPTIBLE,
+	ANYRCU_POLICY_RT_OFF,
+	ANYRCU_POLICY_RAW_VARIANTS,
+};
+
 /**
  * struct anyrcu_stall - a reader that holds up a grace period
  * @tid: the thread, as gettid() names it; 0 when it is not known
@@ -49,6 +67,8 @@ struct anyrcu_stall {
  * @lockdep_hook: takes its reports over from stderr; called from whoever made the mistake, in any context, all signals blocked; it must not wait
  *                for other threads
  * @lockdep_arg: given to @lockdep_hook
+ * @preempt: the preemption model, of enum anyrcu_preempt in anyrcu/context.h; by default none, or what was chosen before
+ * @policy: how deferrals come by pages, of enum anyrcu_policy; by default ANYRCU_POLICY_NOLOCKS
  */
 struct anyrcu_config {
 	size_t size;
@@ -65,6 +85,8 @@ struct anyrcu_config {
 	int lockdep;
 	void (*lockdep_hook)(const struct anyrcu_lockdep_report *report, void *arg);
 	void *lockdep_arg;
+	int preempt;
+	int policy;
 };
 
 /**
@@ -72,10 +94,10 @@ struct anyrcu_config {
  * @config: NULL for the defaults
  *
  * May be called again to change it; workers then stop or start. The environment can override for one run: ANYRCU_WORKERS=N, where 0
- * and -1 mean none; ANYRCU_DEBUG=1 (find double deferral and misuse of heads, while they wait in pages), ANYRCU_RSEQ=0 and
- * ANYRCU_MEMBARRIER=0 (do as on a machine without them), ANYRCU_LOCKDEP=1 (the validator is on) and ANYRCU_LOCKDEP_LOG=FILE (where its
- * reports go). The last five are read when the library is loaded. A value that is none is
- * reported and ignored.
+ * and -1 mean none; ANYRCU_PREEMPT=none, full or rt; ANYRCU_POLICY=nolocks, preemptible, rt-off or raw-variants; ANYRCU_DEBUG=1 (find
+ * double deferral and misuse of heads, while they wait in pages), ANYRCU_RSEQ=0 and ANYRCU_MEMBARRIER=0 (do as on a machine without them),
+ * ANYRCU_LOCKDEP=1 (the validator is on) and ANYRCU_LOCKDEP_LOG=FILE (where its reports go). The last five are read when the library is loaded. A
+ * value that is none is reported and ignored.
  *
  * A worker that is not pinned moves to the CPU on which objects were deferred before it frees them, and takes its time there. Pin the
  * workers elsewhere where real-time threads defer on CPUs of their own.
@@ -83,8 +105,10 @@ struct anyrcu_config {
  * For its stack, a stall report sends SIGURG to the stalled thread, if the program has left that signal at its default.
  *
  * Context: a task that may sleep.
+ * The preemption model can be chosen as long as nothing has gone by it: no lock was used, no signal handler installed, nothing asked.
+ *
  * Return: 0; -EINVAL when a field is out of range, or @config has a field set that this version does not know, or in a callback, and
- *         nothing has changed; -EPERM when the priority is not permitted; -EAGAIN when
+ *         nothing has changed; -EBUSY when another preemption model is in use, and nothing has changed; -EPERM when the priority is not permitted; -EAGAIN when
  *         a worker could not be started. After the last two, the rest of the configuration holds.
  */
 ANYRCU_API int anyrcu_init(const struct anyrcu_config *config);

@@ -62,15 +62,41 @@ ANYRCU_API void anyrcu_free_head(struct anyrcu_head *head, size_t offset);
 #else
 #define ANYRCU_STATIC_ASSERT _Static_assert
 #endif
-#define anyrcu_free(ptr, member)                                                                                       \
+#define ANYRCU_FREE(function, ptr, member)                                                                             \
 	do {                                                                                                           \
 		__typeof__(ptr) anyrcu_ptr_ = (ptr);                                                                   \
 		ANYRCU_STATIC_ASSERT(__builtin_offsetof(__typeof__(*anyrcu_ptr_), member) < 4096,                      \
 				     "the head must lie in the object's first 4096 bytes");                            \
 		if (anyrcu_ptr_)                                                                                       \
-			anyrcu_free_head(&anyrcu_ptr_->member,                                                         \
-					 __builtin_offsetof(__typeof__(*anyrcu_ptr_), member));                        \
+			function(&anyrcu_ptr_->member, __builtin_offsetof(__typeof__(*anyrcu_ptr_), member));          \
 	} while (0)
+#define anyrcu_free(ptr, member) ANYRCU_FREE(anyrcu_free_head, ptr, member)
+
+/**
+ * anyrcu_raw_call() - as anyrcu_call(), by a caller that knows it may take no lock
+ * @head: the head inside the object
+ * @func: what to call
+ *
+ * The same as anyrcu_call(), but under the policy ANYRCU_POLICY_RAW_VARIANTS (anyrcu_init()): there anyrcu_call() may take a lock to
+ * get a page, so that callers in raw context must use this one, which gets none.
+ *
+ * Context and ordering: as anyrcu_call().
+ */
+ANYRCU_API void anyrcu_raw_call(struct anyrcu_head *head, void (*func)(struct anyrcu_head *head));
+
+/* The out-of-line part of anyrcu_raw_free(). */
+ANYRCU_API void anyrcu_raw_free_head(struct anyrcu_head *head, size_t offset);
+
+/**
+ * anyrcu_raw_free() - as anyrcu_free(), by a caller that knows it may take no lock
+ * @ptr: the object, as malloc() returned it; NULL is allowed and does nothing
+ * @member: the name of the struct anyrcu_head in it, in the first 4,096 bytes
+ *
+ * To anyrcu_free() what anyrcu_raw_call() is to anyrcu_call().
+ *
+ * Context and ordering: as anyrcu_call().
+ */
+#define anyrcu_raw_free(ptr, member) ANYRCU_FREE(anyrcu_raw_free_head, ptr, member)
 
 /**
  * anyrcu_call_headless() - call a function after a grace period, without a head

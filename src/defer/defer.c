@@ -32,7 +32,9 @@
  */
 #include <anyrcu/page.h>
 #include <base/breaks.h>
+#include <context/context.h>
 #include <defer/defer.h>
+#include <lockdep/lockdep.h>
 #include <pages/pages.h>
 #include <port/port.h>
 
@@ -43,12 +45,14 @@ uint32_t defer_ncpus;
 struct anyrcu_head *defer_chain;
 struct defer_stats defer_stats;
 struct defer_limits defer_limits = { DEFER_DELAY_US * UINT64_C(1000), DEFER_PENDING_MAX, DEFER_BYTES_MAX };
+uint32_t defer_policy = ANYRCU_POLICY_NOLOCKS;
 uint32_t defer_sealed;
 uint64_t defer_sealed_objects;
 
 /* What is to be appended: the words of a slot, but in UNIFORM pages, which have only arg. */
 struct slot {
 	uintptr_t func, arg, head, caller;
+	enum { ANY_CONTEXT, RAW_CONTEXT, TASK_CONTEXT } context; /* as the caller has said */
 	bool opened;	 /* it went into a new page, */
 	uint32_t sealed; /* which made so many full ones that wait to be collected; 0: none */
 };
@@ -81,13 +85,37 @@ static void page_fill(struct defer_page *p, uint32_t at, uintptr_t key, const st
 	store_release(&p->word[at], key == KEY_MIXED || key == KEY_DEBUG ? s->func : s->arg);
 }
 
+/*
+ * The policies but NOLOCKS are ways to make an allocation that may take a lock safe: by not making it. ANYRCU_GFP_NOWAIT holds off signals
+ * while it has the lock, so that where a policy errs, a handler waits for another thread, but never for itself.
+ */
+static void *page_by_policy(const struct slot *s, unsigned flags)
+{
+	bool may = true;
+
+	switch (load(&defer_policy)) {
+	case ANYRCU_POLICY_PREEMPTIBLE:
+		may = context_preemptible() == CONTEXT_YES;
+		break;
+	case ANYRCU_POLICY_RT_OFF:
+		may = !context_rt() && !load(&lockdep_ops);
+		break;
+	case ANYRCU_POLICY_RAW_VARIANTS:
+		may = s->context != RAW_CONTEXT;
+		break;
+	default:
+		return page_alloc(ANYRCU_GFP_NO_LOCKS | flags, 0);
+	}
+	return may || s->context == TASK_CONTEXT ? page_alloc(ANYRCU_GFP_NOWAIT | flags, 0) : NULL;
+}
+
 static struct defer_page *page_new(unsigned cpu, uintptr_t key, bool shared, const struct slot *s)
 {
 	uint64_t bytes = fetch_add(&defer_stats.bytes, sizeof(struct defer_page));
 	struct defer_page *p = NULL;
 
 	if (bytes < load(&defer_limits.bytes_max) || breaks(BOUND_IGNORED))
-		p = page_alloc(shared ? ANYRCU_GFP_NO_LOCKS | ANYRCU_GFP_ZERO : ANYRCU_GFP_NO_LOCKS, 0);
+		p = page_by_policy(s, shared ? ANYRCU_GFP_ZERO : 0);
 	if (!p) {
 		count_add(&defer_stats.bytes, -(uint64_t)sizeof(*p));
 		return NULL;
@@ -223,7 +251,7 @@ static noinline bool append_slow(struct slot *s)
 	return done || breaks(REFUSED_DROPS);
 }
 
-static inline bool append(uintptr_t func, uintptr_t arg)
+static inline bool append(uintptr_t func, uintptr_t arg, unsigned context)
 {
 	enum port_rseq_result r = append_rseq(UNIFORM, func, arg, 0, 1);
 
@@ -231,7 +259,7 @@ static inline bool append(uintptr_t func, uintptr_t arg)
 		return true;
 	if (r == PORT_RSEQ_OTHER && func && append_rseq(MIXED, KEY_MIXED, func, arg, 2) == PORT_RSEQ_DONE)
 		return true;
-	return append_slow(&(struct slot){ .func = func, .arg = arg });
+	return append_slow(&(struct slot){ .func = func, .arg = arg, .context = context });
 }
 
 static noinline void chain_push(struct anyrcu_head *head, uintptr_t func)
@@ -244,28 +272,50 @@ static noinline void chain_push(struct anyrcu_head *head, uintptr_t func)
 	defer_wake(false);
 }
 
-static noinline void defer_head_debug(struct anyrcu_head *head, uintptr_t func, uintptr_t arg, uintptr_t caller)
+static noinline void defer_head_debug(struct anyrcu_head *head, uintptr_t func, uintptr_t arg, unsigned context, uintptr_t caller)
 {
+	struct slot s = { .func = func, .arg = arg, .head = (uintptr_t)head, .caller = caller, .context = context };
+
 	defer_debug_mark(head, caller);
-	if (!append_slow(&(struct slot){ .func = func, .arg = arg, .head = (uintptr_t)head, .caller = caller }))
+	if (!append_slow(&s))
 		chain_push(head, func == KEY_FREE ? (uintptr_t)head - arg + KEY_FREE : func);
+}
+
+static inline void defer_call(struct anyrcu_head *head, uintptr_t func, unsigned context, void *caller)
+{
+	if (unlikely(load(&defer_debug)))
+		defer_head_debug(head, func, (uintptr_t)head, context, (uintptr_t)caller);
+	else if (unlikely(!append(func, (uintptr_t)head, context)))
+		chain_push(head, func);
+}
+
+/* In the chain, the function's place says how far into the object the head is. No function has so low an address. */
+static inline void defer_free(struct anyrcu_head *head, size_t offset, unsigned context, void *caller)
+{
+	if (unlikely(load(&defer_debug)))
+		defer_head_debug(head, KEY_FREE, (uintptr_t)head - offset, context, (uintptr_t)caller);
+	else if (unlikely(!append(KEY_FREE, (uintptr_t)head - offset, context)))
+		chain_push(head, offset + KEY_FREE);
 }
 
 void anyrcu_call(struct anyrcu_head *head, void (*func)(struct anyrcu_head *head))
 {
-	if (unlikely(load(&defer_debug)))
-		defer_head_debug(head, (uintptr_t)func, (uintptr_t)head, (uintptr_t)__builtin_return_address(0));
-	else if (unlikely(!append((uintptr_t)func, (uintptr_t)head)))
-		chain_push(head, (uintptr_t)func);
+	defer_call(head, (uintptr_t)func, ANY_CONTEXT, __builtin_return_address(0));
 }
 
-/* In the chain, the function's place says how far into the object the head is. No function has so low an address. */
+void anyrcu_raw_call(struct anyrcu_head *head, void (*func)(struct anyrcu_head *head))
+{
+	defer_call(head, (uintptr_t)func, RAW_CONTEXT, __builtin_return_address(0));
+}
+
 void anyrcu_free_head(struct anyrcu_head *head, size_t offset)
 {
-	if (unlikely(load(&defer_debug)))
-		defer_head_debug(head, KEY_FREE, (uintptr_t)head - offset, (uintptr_t)__builtin_return_address(0));
-	else if (unlikely(!append(KEY_FREE, (uintptr_t)head - offset)))
-		chain_push(head, offset + KEY_FREE);
+	defer_free(head, offset, ANY_CONTEXT, __builtin_return_address(0));
+}
+
+void anyrcu_raw_free_head(struct anyrcu_head *head, size_t offset)
+{
+	defer_free(head, offset, RAW_CONTEXT, __builtin_return_address(0));
 }
 
 static noinline bool refuse(uint64_t *why)
@@ -286,7 +336,7 @@ bool anyrcu_call_headless(void (*func)(void *arg), void *arg)
 {
 	if (too_many())
 		return refuse(&defer_stats.refused_bound);
-	return append((uintptr_t)func, (uintptr_t)arg) || refuse(NULL);
+	return append((uintptr_t)func, (uintptr_t)arg, ANY_CONTEXT) || refuse(NULL);
 }
 
 bool anyrcu_free_headless(void *ptr)
@@ -295,7 +345,7 @@ bool anyrcu_free_headless(void *ptr)
 		return true;
 	if (too_many())
 		return refuse(&defer_stats.refused_bound);
-	return append(KEY_FREE, (uintptr_t)ptr) || refuse(NULL);
+	return append(KEY_FREE, (uintptr_t)ptr, ANY_CONTEXT) || refuse(NULL);
 }
 
 /*
@@ -313,10 +363,10 @@ static void mightsleep(uintptr_t func, uintptr_t arg, const char *name)
 		if (too_many())
 			anyrcu_synchronize();
 	}
-	done = append(func, arg);
+	done = append(func, arg, TASK_CONTEXT);
 	if (!done && load(&defer_stats.bytes) < load(&defer_limits.bytes_max)) {
 		pages_refill();
-		done = append(func, arg);
+		done = append(func, arg, TASK_CONTEXT);
 	}
 	if (done)
 		return;

@@ -80,6 +80,9 @@ struct defer_limits {
 };
 extern struct defer_limits defer_limits;
 
+/* As enum anyrcu_policy; set by anyrcu_init(), read from any context. */
+extern uint32_t defer_policy;
+
 /* Deferrals that have been accepted, and those that wait. Any context. */
 uint64_t defer_deferred_page(void);
 uint64_t defer_pending(void);

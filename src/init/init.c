@@ -7,6 +7,7 @@
  */
 #define _GNU_SOURCE
 #include <anyrcu/anyrcu.h>
+#include <context/context.h>
 #include <defer/defer.h>
 #include <errno.h>
 #include <init/init.h>
@@ -26,6 +27,7 @@ static const struct anyrcu_config defaults = {
 	.pending_max = DEFER_PENDING_MAX,
 	.page_bytes_max = DEFER_BYTES_MAX,
 	.stall_ms = 10000,
+	.policy = ANYRCU_POLICY_NOLOCKS,
 };
 
 static bool in_range(uint64_t v, uint64_t min, uint64_t max)
@@ -41,6 +43,7 @@ static void complete(struct anyrcu_config *c)
 	c->pending_max = c->pending_max ?: defaults.pending_max;
 	c->page_bytes_max = c->page_bytes_max ?: defaults.page_bytes_max;
 	c->stall_ms = c->stall_ms ?: defaults.stall_ms;
+	c->policy = c->policy ?: defaults.policy;
 }
 
 static bool cpus_usable(const struct anyrcu_config *c)
@@ -63,7 +66,8 @@ static bool valid(const struct anyrcu_config *c)
 	       (c->worker_rt_priority == 0 || in_range(c->worker_rt_priority, 1, 99)) && cpus_usable(c) &&
 	       in_range(c->delay_us, 1, 10000000) && c->pending_max >= 1024 &&
 	       c->page_bytes_max >= 65536 && in_range(c->stall_ms, 10, 86400000) &&
-	       (c->lockdep == 0 || c->lockdep == 1);
+	       (c->lockdep == 0 || c->lockdep == 1) &&
+	       in_range(c->preempt, 0, ANYRCU_PREEMPT_RT) && in_range(c->policy, ANYRCU_POLICY_NOLOCKS, ANYRCU_POLICY_RAW_VARIANTS);
 }
 
 /* A program built against an older header has a shorter struct, against a newer one a longer, whose additions must be unused. */
@@ -108,12 +112,40 @@ static bool env_switch(const char *name, bool otherwise)
 	return otherwise;
 }
 
+/* One of @names, counted from 1; @otherwise when there is none. */
+static int env_word(const char *name, const char *const *names, int n, int otherwise)
+{
+	const char *s = getenv(name);
+
+	if (!s || !*s)
+		return otherwise;
+	for (int i = 0; i < n; i++)
+		if (!strcmp(s, names[i]))
+			return i + 1;
+	port_report("%s=%s is not known; ignored", name, s);
+	return otherwise;
+}
+
+static int env_preempt(int preempt)
+{
+	static const char *const names[] = { "none", "full", "rt" };
+
+	return env_word("ANYRCU_PREEMPT", names, ARRAY_SIZE(names), preempt);
+}
+
+static int env_policy(int policy)
+{
+	static const char *const names[] = { "nolocks", "preemptible", "rt-off", "raw-variants" };
+
+	return env_word("ANYRCU_POLICY", names, ARRAY_SIZE(names), policy);
+}
+
 static struct port_lock configuring;
 
 int anyrcu_init(const struct anyrcu_config *config)
 {
 	struct anyrcu_config c = defaults;
-	int workers, err;
+	int workers, preempt, err;
 
 	if (config && !copy(&c, config))
 		return -EINVAL;
@@ -125,6 +157,12 @@ int anyrcu_init(const struct anyrcu_config *config)
 	port_lock(&configuring);
 	if (c.lockdep_hook)
 		init_lockdep_hook(c.lockdep_hook, c.lockdep_arg);
+	preempt = env_preempt(c.preempt);
+	if (preempt && !context_choose((enum context_model)preempt)) {
+		port_unlock(&configuring);
+		return -EBUSY;
+	}
+	store(&defer_policy, env_policy(c.policy));
 	store(&defer_limits.delay_ns, c.delay_us * 1000);
 	store(&defer_limits.pending_max, c.pending_max < UINT64_MAX / 8 ? c.pending_max : UINT64_MAX / 8); /* it is multiplied */
 	store(&defer_limits.bytes_max, c.page_bytes_max);
@@ -142,12 +180,14 @@ static void thread_exit(void)
 	defer_thread_exit();
 	worker_thread_exit();
 	lockdep(thread_exit, gp_in_section());
+	context_thread_exit();
 	gp_thread_exit();
 }
 
 static void fork_prepare(void)
 {
 	port_lock(&configuring);
+	context_fork_prepare();
 	defer_fork_prepare();
 	gp_fork_prepare();
 	pages_fork_prepare();
@@ -159,6 +199,7 @@ static void fork_parent(void)
 	lockdep_fork_parent();
 	pages_fork_done();
 	defer_fork_parent();
+	context_fork_parent();
 	port_unlock(&configuring);
 }
 
@@ -171,6 +212,7 @@ static void fork_child(void)
 	gp_fork_child();
 	defer_fork_child();
 	worker_fork_child();
+	context_fork_child();
 	port_unlock(&configuring);
 }
 

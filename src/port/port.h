@@ -102,10 +102,45 @@ void port_unlock(struct port_lock *lock);
  * Ordering: the value is compared after all that the caller did before.
  */
 void port_wait(uint32_t *word, uint32_t value, uint64_t ns);
-/* Wake all that sleep on @word. A system call that does not wait. Any context. */
+/* Wake all that sleep on @word, or one. A system call that does not wait. Any context. */
 void port_wake(uint32_t *word);
+void port_wake_one(uint32_t *word);
 /* Sleep. Task. */
 void port_sleep(uint64_t ns);
+/* Let others run, in the @round-th round of waiting for one of them: lets go of the CPU, and after many rounds sleeps 50 us. Any context. */
+void port_yield(unsigned round);
+
+/*
+ * Locks whose holder inherits the priority of those that wait. The word is 0, or the port_tid() of the holder with PORT_PI_WAITERS added when
+ * others wait. Who finds it 0 stores its number, who finds its number alone stores 0; otherwise these do. 0, or -errno: -PORT_EDEADLK when the
+ * caller holds it, -PORT_ESRCH when the holder has ended, -PORT_EPERM when it is not the caller's to unlock.
+ */
+#define PORT_PI_WAITERS 0x80000000u
+#define PORT_ESRCH 3
+#define PORT_EDEADLK 35
+int port_pi_lock(uint32_t *word);   /* sleeps */
+int port_pi_unlock(uint32_t *word); /* a system call that does not wait */
+/* Does the system have them? Two system calls. Any context. */
+bool port_pi_works(void);
+
+/* ---- signals ---- */
+
+/* What port_signals_block() blocks: all but what a fault raises, and libc's own. A bit for each signal from 1 on. */
+extern const uint64_t port_signals;
+/* Block these in the calling thread; returns which were blocked before, which _restore() takes. A system call each. Any context. */
+uint64_t port_signals_block(void);
+void port_signals_restore(uint64_t former);
+
+/*
+ * Have @sig run port_signal_hook(), @mask (a sigset_t) blocked; what was there before is remembered the first time. port_signal_leave(): as
+ * it was before. Task. False when the system refuses.
+ * The hook gets the siginfo_t, of PORT_SIGINFO bytes, the context, and which signals were blocked in what it interrupted.
+ */
+#define PORT_SIGINFO 128
+#define PORT_NSIG 65
+extern void (*port_signal_hook)(int sig, void *info, void *context, uint64_t before);
+bool port_signal_take(int sig, const void *mask);
+void port_signal_leave(int sig);
 
 /* ---- fences in other threads ---- */
 

@@ -122,6 +122,52 @@ void port_wake(uint32_t *word)
 	mock.wakes++;
 }
 
+void port_wake_one(uint32_t *word)
+{
+	port_wake(word);
+}
+
+void port_yield(unsigned round)
+{
+	port_wait(NULL, 0, 0);
+}
+
+int port_pi_lock(uint32_t *word)
+{
+	return -38;
+}
+
+int port_pi_unlock(uint32_t *word)
+{
+	return -38;
+}
+
+bool port_pi_works(void)
+{
+	return false;
+}
+
+const uint64_t port_signals = ~UINT64_C(0);
+void (*port_signal_hook)(int sig, void *info, void *context, uint64_t before);
+
+uint64_t port_signals_block(void)
+{
+	return 0;
+}
+
+void port_signals_restore(uint64_t former)
+{
+}
+
+bool port_signal_take(int sig, const void *mask)
+{
+	return false;
+}
+
+void port_signal_leave(int sig)
+{
+}
+
 void port_sleep(uint64_t ns)
 {
 	port_wait(NULL, 0, ns);

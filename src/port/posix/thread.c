@@ -63,6 +63,11 @@ void port_wake(uint32_t *word)
 	sys(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
 }
 
+void port_wake_one(uint32_t *word)
+{
+	sys(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
 void port_sleep(uint64_t ns)
 {
 	struct timespec t = { .tv_sec = ns / NS_PER_S, .tv_nsec = ns % NS_PER_S };
@@ -75,8 +80,9 @@ void port_sleep(uint64_t ns)
  * libc's own signals, 32 and 33; all else waits while a lock is held, and is taken by the program's threads, not by ours.
  */
 #define BIT(sig) (UINT64_C(1) << ((sig)-1))
-#define SIGNALS                                                                                                        \
-	~(BIT(SIGSEGV) | BIT(SIGBUS) | BIT(SIGFPE) | BIT(SIGILL) | BIT(SIGTRAP) | BIT(SIGABRT) | BIT(SIGSYS) | BIT(32) | BIT(33))
+const uint64_t port_signals =
+	~(BIT(SIGSEGV) | BIT(SIGBUS) | BIT(SIGFPE) | BIT(SIGILL) | BIT(SIGTRAP) | BIT(SIGABRT) | BIT(SIGSYS) | BIT(32) |
+	  BIT(33));
 
 static PORT_THREAD_LOCAL bool ours; /* one of port_thread_start(): blocks all of these anyway */
 
@@ -88,16 +94,16 @@ uint64_t port_signals_blocked(void)
 	return set;
 }
 
-static uint64_t signals_block(void)
+uint64_t port_signals_block(void)
 {
-	uint64_t set = SIGNALS, former = 0;
+	uint64_t set = port_signals, former = set;
 
 	if (!ours)
 		sys(SYS_rt_sigprocmask, SIG_BLOCK, &set, &former, sizeof(set));
 	return former;
 }
 
-static void signals_restore(uint64_t former)
+void port_signals_restore(uint64_t former)
 {
 	if (!ours)
 		sys(SYS_rt_sigprocmask, SIG_SETMASK, &former, NULL, sizeof(former));
@@ -121,10 +127,10 @@ static bool try_lock(struct port_lock *lock)
 
 void port_lock(struct port_lock *lock)
 {
-	uint64_t signals = signals_block();
+	uint64_t signals = port_signals_block();
 	bool locked = false;
 
-	watch(lock, true, signals | SIGNALS);
+	watch(lock, true, signals | port_signals);
 	for (int spin = 0; spin < 100 && !(locked = try_lock(lock)); spin++)
 		port_relax();
 	while (!locked && __atomic_exchange_n(&lock->word, 2, __ATOMIC_ACQUIRE) != 0)
@@ -139,7 +145,43 @@ void port_unlock(struct port_lock *lock)
 	watch(lock, false, signals);
 	if (__atomic_exchange_n(&lock->word, 0, __ATOMIC_RELEASE) == 2)
 		port_wake(&lock->word);
-	signals_restore(signals);
+	port_signals_restore(signals);
+}
+
+void port_yield(unsigned round)
+{
+	if (round < 100)
+		sys(SYS_sched_yield);
+	else
+		port_sleep(50000); /* whom we wait for may be of lower priority, which yielding does not let run */
+}
+
+/* The kernel refuses for a moment while a holder is ending. */
+int port_pi_lock(uint32_t *word)
+{
+	int err;
+
+	do
+		err = sys(SYS_futex, word, FUTEX_LOCK_PI_PRIVATE, 0, NULL, NULL, 0);
+	while (err == -EAGAIN || err == -EINTR);
+	return err;
+}
+
+int port_pi_unlock(uint32_t *word)
+{
+	int err;
+
+	do
+		err = sys(SYS_futex, word, FUTEX_UNLOCK_PI_PRIVATE, 0, NULL, NULL, 0);
+	while (err == -EAGAIN || err == -EINTR);
+	return err;
+}
+
+bool port_pi_works(void)
+{
+	uint32_t word = 0;
+
+	return port_pi_lock(&word) == 0 && port_pi_unlock(&word) == 0;
 }
 
 /* ---- the ends of threads ---- */
@@ -219,7 +261,7 @@ void port_follow_end(void)
 
 static int create(pthread_attr_t *attr, struct start *s)
 {
-	uint64_t all = SIGNALS, former = 0;
+	uint64_t all = port_signals, former = 0;
 	pthread_t thread;
 	int err;
 

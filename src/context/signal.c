@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * Handlers of signals, hard or threaded.
+ *
+ * An installed action is a block of pages: what to do, a queue, and records for it. It does not change once it is published, but for
+ * the queue. The handler is in a read-side critical section from before it reads the pointer to the action until it is done. So when an
+ * action has been replaced, a grace period later no hard part of it is running and nothing more will be queued to it; its thread then
+ * handles what is queued and ends, and the block is freed.
+ *
+ * The queue is a stack that handlers push to by cmpxchg and its thread takes whole by xchg, and turns round: no ABA. A record is
+ * claimed by cmpxchg on its own word, so nothing is in the handler's hands alone at any instruction that another handler would have to wait
+ * for; it may be interrupted anywhere by the same signal or others. The thread sleeps on the bell, which it has read before it looked at the
+ * queue; a handler rings after it has pushed.
+ *
+ * A standard signal that finds one of its kind queued is one with it: "waiting" is set by whoever queues, and taken away by the thread
+ * before it calls the program. So whatever happened before the signal that was dropped happens before a call that is still to come.
+ *
+ * What the thread has taken is in the action's hands, not in its own: if the program ends the thread in the middle, another one goes on there.
+ *
+ * fork(): the child has the actions, and those records that it must not handle go back; see context_fork_child(). The sections
+ * that handlers of other threads were in have ended there, as all that those threads read.
+ */
+#include <anyrcu/context.h>
+#include <anyrcu/rcu.h>
+#include <context/context.h>
+#include <lockdep/lockdep.h>
+#include <pages/pages.h>
+#include <port/port.h>
+
+#define STANDARD 32 /* signals below it are not queued by the kernel */
+#define EINVAL 22
+#define EAGAIN 11
+
+struct record {
+	struct record *next;
+	uint32_t used; /* claimed; 0 in no record that was mapped */
+	bool mapped;
+	char info[PORT_SIGINFO] __attribute__((aligned(16)));
+};
+
+#define ORDER 2
+#define RECORDS 64
+
+struct action {
+	int sig;
+	void (*hard)(int, siginfo_t *, void *);	     /* in the handler */
+	void (*hard_late)(int, siginfo_t *, void *); /* in the thread */
+	void (*thread)(int, const siginfo_t *);
+	uint64_t blocked; /* while the handler runs, beside what is anyway */
+
+	struct record *queue;
+	struct record *taken; /* the thread's */
+	uint32_t waiting;
+	uint32_t bell;
+	uint32_t retired; /* to end once the queue is empty */
+	uint32_t ended;	  /* there is no thread any more */
+	struct record record[RECORDS];
+};
+_Static_assert(sizeof(struct action) <= ANYRCU_PAGE_SIZE << ORDER, "an action fits its pages");
+
+static struct action *actions[PORT_NSIG];
+static struct port_lock installing;
+static uint32_t forks; /* that led here */
+#define LOOK_AGAIN UINT64_C(100000000)
+
+/* The action that the calling thread is the thread of. */
+static PORT_THREAD_LOCAL struct action *mine;
+
+/* ---- in the handler ---- */
+
+static struct record *record_get(struct action *a)
+{
+	struct record *r;
+
+	for (unsigned i = 0; i < RECORDS; i++)
+		if (!load(&a->record[i].used) && cmpxchg(&a->record[i].used, 0, 1))
+			return &a->record[i];
+	r = port_map(ANYRCU_PAGE_SIZE, ANYRCU_PAGE_SIZE);
+	if (r)
+		r->mapped = true;
+	return r;
+}
+
+static void record_put(struct record *r)
+{
+	if (r->mapped)
+		port_unmap(r, ANYRCU_PAGE_SIZE);
+	else
+		store_release(&r->used, 0);
+}
+
+static void ring(struct action *a)
+{
+	fetch_add(&a->bell, 1);
+	port_wake(&a->bell);
+}
+
+static void queue(struct action *a, const void *info)
+{
+	struct record *r;
+
+	if (a->sig < STANDARD && xchg(&a->waiting, 1))
+		return;
+	r = record_get(a);
+	if (!r) {
+		store(&a->waiting, 0);
+		port_report("signal %u is lost: its thread has fallen behind, and there is no memory", (uint64_t)a->sig);
+		return;
+	}
+	memcpy(r->info, info, sizeof(r->info));
+	r->next = load(&a->queue);
+	while (!__atomic_compare_exchange_n(&a->queue, &r->next, r, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+		;
+	ring(a);
+}
+
+static void on_signal(int sig, void *info, void *context, uint64_t before)
+{
+	const struct lockdep_ops *ops = load_acquire(&lockdep_ops);
+	struct action *a;
+
+	context_signals++;
+	compiler_barrier();
+	anyrcu_read_lock();
+	a = load_acquire(&actions[sig]);
+	if (unlikely(ops))
+		ops->signal_enter(sig, before | (a ? a->blocked : 0) | UINT64_C(1) << (sig - 1));
+	if (a && a->hard)
+		a->hard(sig, info, context);
+	if (a && (a->hard_late || a->thread))
+		queue(a, info);
+	if (unlikely(ops))
+		ops->signal_exit(before);
+	anyrcu_read_unlock();
+	compiler_barrier();
+	context_signals--;
+}
+
+/* ---- in the thread ---- */
+
+static void take(struct action *a)
+{
+	struct record *r = xchg(&a->queue, NULL);
+
+	while (r) {
+		struct record *next = r->next;
+
+		r->next = a->taken;
+		a->taken = r;
+		r = next;
+	}
+}
+
+static void handle(struct action *a)
+{
+	struct record *r = a->taken;
+	siginfo_t info;
+
+	memcpy(&info, r->info, sizeof(info));
+	a->taken = r->next;
+	record_put(r);
+	xchg(&a->waiting, 0); /* acquire: what the senders of dropped ones did; release: they see it before we have begun */
+	if (a->hard_late)
+		a->hard_late(a->sig, &info, NULL);
+	if (a->thread)
+		a->thread(a->sig, &info);
+}
+
+static void action_free(struct action *a)
+{
+	page_free(a, ORDER);
+}
+
+static void thread_ended(struct action *a)
+{
+	store_release(&a->ended, 1);
+	port_wake(&a->ended);
+}
+
+static void thread(void *arg)
+{
+	struct action *a = mine = arg;
+
+	port_thread_exit_arm();
+	for (;;) {
+		uint32_t bell = load_acquire(&a->bell);
+
+		if (!a->taken)
+			take(a);
+		if (a->taken)
+			handle(a);
+		else if (load_acquire(&a->retired))
+			break;
+		else
+			port_wait(&a->bell, bell, 0);
+	}
+	mine = NULL;
+	if (load(&a->retired) == 2)
+		action_free(a);
+	else
+		thread_ended(a);
+}
+
+/* ---- installing ---- */
+
+static bool threaded(const struct action *a)
+{
+	return a->hard_late || a->thread;
+}
+
+static struct action *action_new(int sig, const struct anyrcu_signal_action *from)
+{
+	struct action *a = page_alloc(ANYRCU_GFP_KERNEL | ANYRCU_GFP_ZERO, ORDER);
+	/* What a fault raises must be dealt with where it was raised. */
+	bool stays = (from->flags & ANYRCU_SIGNAL_NO_THREAD) || !(port_signals >> (sig - 1) & 1) || !context_rt();
+
+	if (!a)
+		return NULL;
+	a->sig = sig;
+	a->hard = stays ? from->hard : NULL;
+	a->hard_late = stays ? NULL : from->hard;
+	a->thread = from->thread;
+	memcpy(&a->blocked, &from->mask, sizeof(a->blocked));
+	if (threaded(a) && port_thread_start(thread, a, -1, 0)) {
+		action_free(a);
+		return NULL;
+	}
+	return a;
+}
+
+static void action_end(struct action *a)
+{
+	uint32_t process = load(&forks);
+
+	if (!a)
+		return;
+	anyrcu_synchronize();
+	if (!threaded(a)) {
+		action_free(a);
+	} else if (mine == a) {
+		store(&a->retired, 2); /* frees it itself, when the call that we are in returns */
+	} else {
+		store_release(&a->retired, 1);
+		ring(a);
+		while (!load_acquire(&a->ended) && load(&forks) == process) /* which a handler in between may have made another one */
+			port_wait(&a->ended, 0, LOOK_AGAIN);
+		action_free(a);
+	}
+}
+
+static bool valid(int sig, const struct anyrcu_signal_action *from)
+{
+	return sig > 0 && sig < PORT_NSIG &&
+	       (!from || (from->size == sizeof(*from) && (from->hard || from->thread) && !(from->flags & ~ANYRCU_SIGNAL_NO_THREAD)));
+}
+
+int anyrcu_signal_action(int sig, const struct anyrcu_signal_action *action)
+{
+	struct action *new = NULL, *old;
+	bool done = true;
+
+	if (!valid(sig, action) || context_signals)
+		return -EINVAL;
+	if (action && !(new = action_new(sig, action)))
+		return -EAGAIN;
+	port_lock(&installing);
+	if (!port_signal_hook)
+		port_signal_hook = on_signal;
+	old = actions[sig];
+	if (new) {
+		store_release(&actions[sig], new);
+		done = port_signal_take(sig, &action->mask);
+	} else {
+		port_signal_leave(sig);
+	}
+	if (!new || !done)
+		store_release(&actions[sig], done ? NULL : old);
+	port_unlock(&installing);
+	action_end(done ? old : new);
+	return done ? 0 : -EINVAL;
+}
+
+/* ---- fork, and the ends of threads ---- */
+
+static void restart(struct action *a)
+{
+	if (port_thread_start(thread, a, -1, 0)) {
+		port_report("signal %u is not handled any more: its thread has ended, and none could be started", (uint64_t)a->sig);
+		thread_ended(a);
+	}
+}
+
+/* A call of the program has ended the thread. The signal that it was for counts as handled. */
+void context_thread_exit(void)
+{
+	struct action *a = mine;
+
+	mine = NULL;
+	if (a)
+		restart(a);
+}
+
+void context_fork_prepare(void)
+{
+	port_lock(&installing);
+}
+
+void context_fork_parent(void)
+{
+	port_unlock(&installing);
+}
+
+/* The queue is dropped; records that a handler has in its hands right now, and is pushing, it will push here too. */
+static void action_fork_child(struct action *a)
+{
+	struct record *r, *next;
+
+	take(a);
+	for (r = a->taken; r; r = next) {
+		next = r->next;
+		record_put(r);
+	}
+	a->taken = NULL;
+	store(&a->waiting, 0);
+	if (mine != a && threaded(a))
+		restart(a);
+}
+
+void context_fork_child(void)
+{
+	context_tid_kept = 0;
+	store(&forks, forks + 1);
+	for (int sig = 1; sig < PORT_NSIG; sig++)
+		if (actions[sig])
+			action_fork_child(actions[sig]);
+	port_unlock(&installing);
+}
