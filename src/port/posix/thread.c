@@ -32,11 +32,14 @@ uint32_t port_tid(void)
 	return sys(SYS_gettid);
 }
 
+static PORT_THREAD_LOCAL bool ours; /* one of port_thread_start(): blocks all of these anyway */
 static pid_t process;
 
+/* In a child that a thread of ours has forked, that thread is the program's, which may let signals in. */
 void port_process(void)
 {
 	process = getpid();
+	ours = false;
 }
 
 bool port_forked_raw(void)
@@ -84,7 +87,6 @@ const uint64_t port_signals =
 	~(BIT(SIGSEGV) | BIT(SIGBUS) | BIT(SIGFPE) | BIT(SIGILL) | BIT(SIGTRAP) | BIT(SIGABRT) | BIT(SIGSYS) | BIT(32) |
 	  BIT(33));
 
-static PORT_THREAD_LOCAL bool ours; /* one of port_thread_start(): blocks all of these anyway */
 
 uint64_t port_signals_blocked(void)
 {
