@@ -13,6 +13,8 @@ static const struct command {
 	const char *name;
 	int (*run)(int argc, char **argv);
 } commands[] = {
+	{ "contexts", cmd_contexts },
+	{ "policies", cmd_policies },
 	{ "record", cmd_record },
 	{ "replay", cmd_replay },
 	{ "scale", cmd_scale },
@@ -47,6 +49,8 @@ static const struct argp argp = {
 	.args_doc = "COMMAND [OPTION...]",
 	.doc = "Measure deferred reclamation.\v"
 	       "Commands:\n"
+	       "  contexts  call each entry point from each context, and print what happens\n"
+	       "  policies  compare the ways in which a deferral can come by a page\n"
 	       "  record    run a program and write down what it allocates and frees\n"
 	       "  replay    do what a trace says again, with every free deferred, once for each scheme\n"
 	       "  scale     measure synthetic loads\n"

@@ -59,6 +59,8 @@ extern const struct bench bench_defer, bench_invoke, bench_read, bench_synchroni
 size_t scheme_rows(const struct options *o);
 void scheme_row_name(const struct options *o, size_t row, char *name, size_t size);
 
+int cmd_contexts(int argc, char **argv);
+int cmd_policies(int argc, char **argv);
 int cmd_record(int argc, char **argv);
 int cmd_replay(int argc, char **argv);
 int cmd_scale(int argc, char **argv);
