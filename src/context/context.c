@@ -60,20 +60,14 @@ bool anyrcu_in_signal(void)
 
 void anyrcu_preempt_disable(void)
 {
-	const struct lockdep_ops *ops = load_acquire(&lockdep_ops);
-
 	context_enter();
-	if (unlikely(ops))
-		ops->preempt(1);
+	lockdep(preempt, 1);
 }
 
 void anyrcu_preempt_enable(void)
 {
-	const struct lockdep_ops *ops = load_acquire(&lockdep_ops);
-
 	if (unlikely(!context_nest) && context_model() != MODEL_NONE)
 		port_bug("anyrcu_preempt_enable() without anyrcu_preempt_disable()");
-	if (unlikely(ops))
-		ops->preempt(-1);
+	lockdep(preempt, -1);
 	context_exit();
 }

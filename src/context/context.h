@@ -32,6 +32,12 @@ static inline bool context_rt(void)
 	return context_model() >= MODEL_RT;
 }
 
+/* The same as far as is known now, for who must not be the first to go by it. */
+static inline bool context_rt_so_far(void)
+{
+	return (load(&context_word) & ~MODEL_OPEN) >= MODEL_RT;
+}
+
 /* What forbids the calling thread to wait, as far as it is counted. */
 extern PORT_THREAD_LOCAL uint32_t context_nest;
 /* Hard parts of handlers that the calling thread is in. */

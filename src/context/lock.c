@@ -48,48 +48,20 @@ static const struct anyrcu_lock_type mutex_type = { "mutex", ANYRCU_WAIT_SLEEP, 
 
 static inline void acquire(const void *lock, const struct anyrcu_lock_type *type, unsigned how, unsigned subclass, const void *ip)
 {
-	const struct lockdep_ops *ops = load_acquire(&lockdep_ops);
-
-	if (unlikely(ops))
-		ops->acquire(lock, type, how, subclass, NULL, ip);
-}
-
-static inline void release(const void *lock, const void *ip)
-{
-	const struct lockdep_ops *ops = load_acquire(&lockdep_ops);
-
-	if (unlikely(ops))
-		ops->release(lock, ip);
-}
-
-static void init(const void *lock, const struct anyrcu_lock_type *type, const char *name,
-		 const struct anyrcu_lock_class_key *key, const void *ip)
-{
-	const struct lockdep_ops *ops = load_acquire(&lockdep_ops);
-
-	if (unlikely(ops))
-		ops->init(lock, type, name, key, ip);
-}
-
-static inline void signals_are(uint64_t blocked)
-{
-	const struct lockdep_ops *ops = load_acquire(&lockdep_ops);
-
-	if (unlikely(ops))
-		ops->signals_blocked(blocked);
+	lockdep(acquire, lock, type, how, subclass, NULL, ip);
 }
 
 static inline uint64_t signals_block(void)
 {
 	uint64_t former = port_signals_block();
 
-	signals_are(former | port_signals);
+	lockdep(signals_blocked, former | port_signals);
 	return former;
 }
 
 static inline void signals_restore(uint64_t former)
 {
-	signals_are(former);
+	lockdep(signals_blocked, former);
 	port_signals_restore(former);
 }
 
@@ -248,7 +220,7 @@ static void sleeping_unlock(uint32_t *word)
 void anyrcu_raw_spin_init_class(anyrcu_raw_spinlock_t *lock, const char *name, const struct anyrcu_lock_class_key *key)
 {
 	store(&lock->word, 0);
-	init(lock, &raw_type, name, key, CALLER);
+	lockdep(init, lock, &raw_type, name, key, CALLER);
 }
 
 static inline void raw_spin_lock(anyrcu_raw_spinlock_t *lock, unsigned subclass, const void *ip)
@@ -281,7 +253,7 @@ bool anyrcu_raw_spin_trylock(anyrcu_raw_spinlock_t *lock)
 
 static inline void raw_spin_unlock(anyrcu_raw_spinlock_t *lock, const void *ip)
 {
-	release(lock, ip);
+	lockdep(release, lock, ip);
 	raw_unlock(lock);
 	context_exit();
 }
@@ -347,7 +319,7 @@ static inline void spinning_exit(void)
 void anyrcu_spin_init_class(anyrcu_spinlock_t *lock, const char *name, const struct anyrcu_lock_class_key *key)
 {
 	store(&lock->raw.word, 0);
-	init(lock, &spin_type, name, key, CALLER);
+	lockdep(init, lock, &spin_type, name, key, CALLER);
 }
 
 static inline void spin_lock(anyrcu_spinlock_t *lock, unsigned subclass, const void *ip)
@@ -380,7 +352,7 @@ bool anyrcu_spin_trylock(anyrcu_spinlock_t *lock)
 
 static inline void spin_unlock(anyrcu_spinlock_t *lock, const void *ip)
 {
-	release(lock, ip);
+	lockdep(release, lock, ip);
 	either_unlock(lock);
 	spinning_exit();
 }
@@ -409,15 +381,12 @@ void anyrcu_spin_unlock_irqrestore(anyrcu_spinlock_t *lock, uint64_t flags)
 void anyrcu_mutex_init_class(anyrcu_mutex_t *lock, const char *name, const struct anyrcu_lock_class_key *key)
 {
 	store(&lock->futex, 0);
-	init(lock, &mutex_type, name, key, CALLER);
+	lockdep(init, lock, &mutex_type, name, key, CALLER);
 }
 
 void anyrcu_mutex_destroy(anyrcu_mutex_t *lock)
 {
-	const struct lockdep_ops *ops = load_acquire(&lockdep_ops);
-
-	if (unlikely(ops))
-		ops->destroy(lock, CALLER);
+	lockdep(destroy, lock, CALLER);
 }
 
 static inline void mutex_lock(anyrcu_mutex_t *lock, unsigned subclass, const void *ip)
@@ -446,7 +415,7 @@ bool anyrcu_mutex_trylock(anyrcu_mutex_t *lock)
 
 void anyrcu_mutex_unlock(anyrcu_mutex_t *lock)
 {
-	release(lock, CALLER);
+	lockdep(release, lock, CALLER);
 	sleeping_unlock(&lock->futex);
 }
 
@@ -460,7 +429,7 @@ void anyrcu_rwlock_init_class(anyrcu_rwlock_t *lock, const char *name, const str
 {
 	store(&lock->state, 0);
 	store(&lock->queue.raw.word, 0);
-	init(lock, &rwlock_type, name, key, CALLER);
+	lockdep(init, lock, &rwlock_type, name, key, CALLER);
 }
 
 /* Become a reader if none of @bits stands in the way. */
@@ -507,7 +476,7 @@ bool anyrcu_rwlock_read_trylock(anyrcu_rwlock_t *lock)
 
 void anyrcu_rwlock_read_unlock(anyrcu_rwlock_t *lock)
 {
-	release(lock, CALLER);
+	lockdep(release, lock, CALLER);
 	if (__atomic_fetch_sub(&lock->state, READER, __ATOMIC_RELEASE) == (READER | WAITING) && context_rt())
 		port_wake_one(&lock->state);
 	spinning_exit();
@@ -546,7 +515,7 @@ bool anyrcu_rwlock_write_trylock(anyrcu_rwlock_t *lock)
 
 void anyrcu_rwlock_write_unlock(anyrcu_rwlock_t *lock)
 {
-	release(lock, CALLER);
+	lockdep(release, lock, CALLER);
 	__atomic_fetch_and(&lock->state, ~WRITER, __ATOMIC_RELEASE);
 	either_unlock(&lock->queue);
 	spinning_exit();

@@ -47,6 +47,7 @@ struct action {
 	void (*hard_late)(int, siginfo_t *, void *); /* in the thread */
 	void (*thread)(int, const siginfo_t *);
 	uint64_t blocked; /* while the handler runs, beside what is anyway */
+	bool yields;	  /* under rt the hard part is called in the thread */
 
 	struct record *queue;
 	struct record *taken; /* the thread's */
@@ -124,7 +125,7 @@ static void on_signal(int sig, void *info, void *context, uint64_t before)
 	anyrcu_read_lock();
 	a = load_acquire(&actions[sig]);
 	if (unlikely(ops))
-		ops->signal_enter(sig, before | (a ? a->blocked : 0) | UINT64_C(1) << (sig - 1));
+		ops->signal_enter(sig, before | (a ? a->blocked : 0) | UINT64_C(1) << (sig - 1), a && a->yields);
 	if (a && a->hard)
 		a->hard(sig, info, context);
 	if (a && (a->hard_late || a->thread))
@@ -160,8 +161,11 @@ static void handle(struct action *a)
 	a->taken = r->next;
 	record_put(r);
 	xchg(&a->waiting, 0); /* acquire: what the senders of dropped ones did; release: they see it before we have begun */
-	if (a->hard_late)
+	if (a->hard_late) {
+		lockdep(signal_enter, 0, UINT64_MAX, true);
 		a->hard_late(a->sig, &info, NULL);
+		lockdep(signal_exit, UINT64_MAX);
+	}
 	if (a->thread)
 		a->thread(a->sig, &info);
 }
@@ -211,14 +215,14 @@ static bool threaded(const struct action *a)
 static struct action *action_new(int sig, const struct anyrcu_signal_action *from)
 {
 	struct action *a = page_alloc(ANYRCU_GFP_KERNEL | ANYRCU_GFP_ZERO, ORDER);
-	/* What a fault raises must be dealt with where it was raised. */
-	bool stays = (from->flags & ANYRCU_SIGNAL_NO_THREAD) || !(port_signals >> (sig - 1) & 1) || !context_rt();
 
 	if (!a)
 		return NULL;
 	a->sig = sig;
-	a->hard = stays ? from->hard : NULL;
-	a->hard_late = stays ? NULL : from->hard;
+	/* What a fault raises must be dealt with where it was raised. */
+	a->yields = !(from->flags & ANYRCU_SIGNAL_NO_THREAD) && (port_signals >> (sig - 1) & 1);
+	a->hard = a->yields && context_rt() ? NULL : from->hard;
+	a->hard_late = a->hard ? NULL : from->hard;
 	a->thread = from->thread;
 	memcpy(&a->blocked, &from->mask, sizeof(a->blocked));
 	if (threaded(a) && port_thread_start(thread, a, -1, 0)) {

@@ -106,7 +106,10 @@ static void *page_by_policy(const struct slot *s, unsigned flags)
 	default:
 		return page_alloc(ANYRCU_GFP_NO_LOCKS | flags, 0);
 	}
-	return may || s->context == TASK_CONTEXT ? page_alloc(ANYRCU_GFP_NOWAIT | flags, 0) : NULL;
+	if (!may && s->context != TASK_CONTEXT)
+		return NULL;
+	lockdep(might_spin, "the allocation of a page by a deferral", __builtin_return_address(0));
+	return page_alloc(ANYRCU_GFP_NOWAIT | flags, 0);
 }
 
 static struct defer_page *page_new(unsigned cpu, uintptr_t key, bool shared, const struct slot *s)

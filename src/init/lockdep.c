@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /* The validator in the library: what it asks of the other layers, and what they tell it. */
+#include <context/context.h>
 #include <gp/gp.h>
 #include <init/init.h>
 #include <lockdep/lockdep.h>
@@ -22,7 +23,7 @@ static void emit(const struct anyrcu_lockdep_report *report)
 		port_text(report->text);
 }
 
-static const struct lockdep_host library = { .emit = emit, .in_reader = gp_in_section, .raw_nesting = true };
+static const struct lockdep_host library = { .emit = emit, .in_reader = gp_in_section, .rt = context_rt_so_far, .raw_nesting = true };
 
 /* ---- what the layers below tell ---- */
 
