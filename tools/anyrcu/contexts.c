@@ -37,8 +37,7 @@ static struct cell {
 	anyrcu_gp_t gp;
 	void *_Atomic pointer;
 	enum outcome outcome;
-	unsigned reports; /* of the validator */
-	char rule[64];
+	struct where_reports reports;
 } *cell;
 
 static struct anyrcu_stats stats(void)
@@ -250,23 +249,17 @@ static void call_and_look(void *arg)
 
 static void process(const struct asked *a)
 {
-	const char *rule;
-	bool met;
-
 	alarm(PATIENCE_S);
 	freopen("/dev/null", "w", stderr); /* what the library says as it aborts is seen by its end */
-	where_begin(a->model, 0, FEW_PAGES, a->validator);
+	where_begin(a->model, 0, FEW_PAGES, a->validator ? &cell->reports : NULL);
 	cell->object = malloc(sizeof(*cell->object));
 	cell->page = anyrcu_page_alloc(ANYRCU_GFP_KERNEL, 0);
 	cell->gp = anyrcu_gp_start();
 	published = cell->object;
 	if (a->scarce)
 		use_up();
-	met = where_call(a->where, call_and_look, (void *)a);
-	if (!met)
+	if (!where_call(a->where, call_and_look, (void *)a))
 		cell->outcome = NOT_MET;
-	cell->reports = where_reports(&rule);
-	snprintf(cell->rule, sizeof(cell->rule), "%s", rule);
 	_exit(0);
 }
 
@@ -294,8 +287,7 @@ static void run(const struct asked *a)
 
 struct result {
 	enum outcome plenty, scarce;
-	unsigned reports;
-	char rule[64];
+	struct where_reports reports;
 	bool allowed, right;
 } results[MODELS][ENTRIES][WHERES];
 
@@ -303,8 +295,8 @@ struct result {
 static bool is_right(const struct entry *e, const struct result *r)
 {
 	if (!r->allowed)
-		return r->reports > 0;
-	if (r->reports || r->plenty >= ABORTED || r->scarce >= ABORTED)
+		return r->reports.n > 0;
+	if (r->reports.n || r->plenty >= ABORTED || r->scarce >= ABORTED)
 		return false;
 	if (e->sort == DEFERS)
 		return r->plenty == PAGE;
@@ -327,7 +319,6 @@ static void fill(int model, size_t i, enum where where)
 	a.validator = true;
 	run(&a);
 	r->reports = cell->reports;
-	memcpy(r->rule, cell->rule, sizeof(r->rule));
 	r->allowed = allowed(a.entry, where, model);
 	r->right = is_right(a.entry, r);
 }
@@ -337,7 +328,7 @@ static void print_cell(const struct result *r, int width)
 	char text[64];
 
 	snprintf(text, sizeof(text), "%s%s%s%s%s", outcome_names[r->plenty], r->scarce ? "/" : "",
-		 r->scarce ? outcome_names[r->scarce] : "", r->reports ? " !" : "", r->right ? "" : " WRONG");
+		 r->scarce ? outcome_names[r->scarce] : "", r->reports.n ? " !" : "", r->right ? "" : " WRONG");
 	printf("  %-*s", width, text);
 }
 
@@ -358,8 +349,8 @@ static void print_model(int model)
 static json_t *cell_json(const struct result *r)
 {
 	return json_pack("{s:s, s:s*, s:i, s:s*, s:b, s:b}", "outcome", outcome_names[r->plenty], "without_pages",
-			 r->scarce ? outcome_names[r->scarce] : NULL, "reports", (int)r->reports, "rule",
-			 r->reports ? r->rule : NULL, "allowed", r->allowed, "right", r->right);
+			 r->scarce ? outcome_names[r->scarce] : NULL, "reports", (int)r->reports.n, "rule",
+			 r->reports.n ? r->reports.rule : NULL, "allowed", r->allowed, "right", r->right);
 }
 
 static bool print_json(void)

@@ -123,16 +123,16 @@ static void body(const void *arg)
 {
 	struct anyrcu_stats s = { .size = sizeof(s) };
 	struct job j = *(const struct job *)arg;
-	const char *rule;
+	struct where_reports reports = { 0 };
 	uint64_t begin;
 
-	where_begin(j.row.model, j.row.policy, 0, j.validator);
+	where_begin(j.row.model, j.row.policy, 0, j.validator ? &reports : NULL);
 	j.object = objects(j.n);
 	while (j.at < j.n)
 		if (!where_call(j.row.where, defer_batch, &j))
 			measure_fail("no handler could be installed");
 	anyrcu_stats_get(&s);
-	run->objects = j.validator ? where_reports(&rule) : j.n - s.deferred_chain;
+	run->objects = j.validator ? reports.n : j.n - s.deferred_chain;
 	begin = now_ns(CLOCK_MONOTONIC);
 	anyrcu_barrier();
 	run->drain_ns = now_ns(CLOCK_MONOTONIC) - begin;

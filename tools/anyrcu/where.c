@@ -21,18 +21,17 @@ const char *const where_names[WHERES] = {
 const char *const model_names[MODELS] = { "none", "full", "rt" };
 const char *const policy_names[POLICIES] = { "nolocks", "preemptible", "rt-off", "raw-variants" };
 
-static unsigned reports;
-static char first_rule[64];
-
 /* Called from the context that made the mistake. */
 static void on_report(const struct anyrcu_lockdep_report *report, void *arg)
 {
-	if (__atomic_fetch_add(&reports, 1, __ATOMIC_RELAXED) == 0)
-		for (size_t i = 0; i < sizeof(first_rule) - 1 && report->rule_name[i]; i++)
-			first_rule[i] = report->rule_name[i];
+	struct where_reports *reports = arg;
+
+	if (__atomic_fetch_add(&reports->n, 1, __ATOMIC_RELAXED) == 0)
+		for (size_t i = 0; i < sizeof(reports->rule) - 1 && report->rule_name[i]; i++)
+			reports->rule[i] = report->rule_name[i];
 }
 
-void where_begin(int model, int policy, uint64_t page_bytes, bool validator)
+void where_begin(int model, int policy, uint64_t page_bytes, struct where_reports *reports)
 {
 	struct anyrcu_config c = {
 		.size = sizeof(c),
@@ -40,8 +39,9 @@ void where_begin(int model, int policy, uint64_t page_bytes, bool validator)
 		.page_bytes_max = page_bytes,
 		.preempt = model + 1,
 		.policy = policy + 1,
-		.lockdep = validator,
-		.lockdep_hook = on_report,
+		.lockdep = reports != NULL,
+		.lockdep_hook = reports ? on_report : NULL,
+		.lockdep_arg = reports,
 	};
 	int err;
 
@@ -54,12 +54,6 @@ void where_begin(int model, int policy, uint64_t page_bytes, bool validator)
 		fprintf(stderr, "anyrcu: anyrcu_init: %s\n", strerror(-err));
 		_exit(1);
 	}
-}
-
-unsigned where_reports(const char **rule)
-{
-	*rule = first_rule;
-	return __atomic_load_n(&reports, __ATOMIC_RELAXED);
 }
 
 static anyrcu_spinlock_t spinlock = ANYRCU_SPINLOCK_INIT;

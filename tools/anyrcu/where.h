@@ -12,13 +12,17 @@ extern const char *const where_names[WHERES];
 enum { MODELS = 3, POLICIES = 4 };
 extern const char *const model_names[MODELS], *const policy_names[POLICIES];
 
+/* What the validator has said: how often, and the rule of the first. */
+struct where_reports {
+	unsigned n;
+	char rule[64];
+};
+
 /*
  * Configure the library of this process, which has not used it before, without workers: @model and @policy count from 0; pages of pointers may
- * take @page_bytes, or the default if 0. With @validator, what that says is counted.
+ * take @page_bytes, or the default if 0. With @reports, the validator is on, and what it says goes there.
  */
-void where_begin(int model, int policy, uint64_t page_bytes, bool validator);
-/* What the validator has said so far, and the rule of the first. */
-unsigned where_reports(const char **rule);
+void where_begin(int model, int policy, uint64_t page_bytes, struct where_reports *reports);
 
 /*
  * Call @f(@arg) once in that context. IN_HANDLER: the hard part of a handler; IN_THREAD: its thread, and without threads (in the thread, not in
