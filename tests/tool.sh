@@ -135,6 +135,36 @@ json "$dir/out" replay $schemes $load
 run 0 replay --rounds=1 --repeat=2 --threads=3 --readers=2 --schemes=anyrcu-headless,immediate "$dir/trace"
 says '^replay: [0-9]+ allocations, .* 2 times' && says '^anyrcu-headless '
 
+# ---- contexts and policies ----
+
+wrong "what is 'x'" contexts x && wrong "what is 'x'" policies x && wrong "--rounds: '0'" policies --rounds=0
+run 0 contexts && says '^model rt$' && says '^call +page/chain +page/chain' && says '^free_headless .*page/refused' &&
+	says '^synchronize +waited +waited !'
+run 0 contexts --json
+python3 - "$dir/out" <<'PYTHON' || fail "contexts in JSON"
+import json, sys
+models = json.load(open(sys.argv[1]))["models"]
+assert sorted(models) == ["full", "none", "rt"]
+for name, rows in models.items():
+    assert len(rows) == 18 and all(len(row) == 7 for row in rows.values())
+    assert all(cell["right"] for row in rows.values() for cell in row.values())
+    assert (rows["barrier"]["spinlock"]["reports"] == 0) == (name == "rt")
+PYTHON
+run 0 policies --quick --json="$dir/policies" && says '^nolocks, none, task '
+json "$dir/policies" policies 54 page_percent defer_ns invoke_ns longest_ns reports
+python3 - "$dir/policies" <<'PYTHON' || fail "what the policies do"
+import json, sys
+rows = {r["name"]: r for r in json.load(open(sys.argv[1]))["benches"][0]["rows"]}
+for name, row in rows.items():
+    policy, model, where = name.split(", ")[:3]
+    raw = where in ("raw spinlock", "hard handler")
+    free = not raw and not (where == "spinlock" and model == "full")
+    share = {"nolocks": 100, "preemptible": 100 if model != "none" and free else 0, "rt-off": 0 if model == "rt" else 100,
+             "raw-variants": 0 if "anyrcu_raw_call" in name else 100}[policy]
+    assert row["page_percent"]["median"] == share, (name, row["page_percent"])
+    assert (row["reports"]["median"] > 0) == (policy == "raw-variants" and raw and share == 100), name
+PYTHON
+
 # ---- a build without what it is compared with ----
 
 tool=$alone
