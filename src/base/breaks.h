@@ -46,9 +46,12 @@
 #define BREAKS_FAULTS(X)                                                                                               \
 	X(PAGE_REFUSED) X(RECORD_REFUSED) X(STOP_COOKIE) X(STOP_LOADED) X(STOP_FILL) X(STOP_INVOKE) X(STOP_SLEEP)
 
+/* A mistake that harms nobody but who is in the wrong context: the zone's lock is taken in NO_LOCKS mode. The validator finds it. */
+#define BREAKS_UNSEEN(X) X(NO_LOCKS_LOCKS)
+
 #ifdef ANYRCU_BREAKS
 #define BREAKS_ENUM(name, ...) BREAK_##name,
-enum breaks { BREAKS_MISTAKES(BREAKS_ENUM) BREAKS_FAULTS(BREAKS_ENUM) BREAKS };
+enum breaks { BREAKS_MISTAKES(BREAKS_ENUM) BREAKS_FAULTS(BREAKS_ENUM) BREAKS_UNSEEN(BREAKS_ENUM) BREAKS };
 
 /* A bit for each that may happen. Set by the program before there is a second thread that uses the library. */
 extern uint64_t breaks_armed;

@@ -188,7 +188,7 @@ void *page_alloc(unsigned gfp, unsigned order)
 		origin = &pages_stats.reserve;
 		__atomic_fetch_add(&reserve.taken[order], 1, __ATOMIC_RELAXED);
 	}
-	if (!p && mode != ANYRCU_GFP_NO_LOCKS && (p = zone_alloc(order, mode == ANYRCU_GFP_KERNEL)))
+	if (!p && (mode != ANYRCU_GFP_NO_LOCKS || breaks(NO_LOCKS_LOCKS)) && (p = zone_alloc(order, mode == ANYRCU_GFP_KERNEL)))
 		origin = &pages_stats.zone;
 	if (!p) {
 		__atomic_fetch_add(&reserve.missed[order], 1, __ATOMIC_RELAXED);
