@@ -484,7 +484,8 @@ static void signal_enter(int sig, uint64_t blocked, bool threaded)
 	compiler_barrier();
 	t->base = t->depth;
 	t->preempt = 0;
-	t->handles |= sig ? UINT64_C(1) << (sig - 1) : 0;
+	/* Not those whose handlers it has interrupted: it comes through them only where its own signal is open as well. */
+	t->handles = sig ? UINT64_C(1) << (sig - 1) : 0;
 	t->blocked = blocked;
 	t->limit = threaded ? wait_type(ANYRCU_WAIT_CONFIG) : ANYRCU_WAIT_SPIN;
 	compiler_barrier();
