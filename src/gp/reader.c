@@ -223,7 +223,8 @@ static void qs_store(struct anyrcu_reader *self)
 
 void anyrcu_thread_online(void)
 {
-	gp_must_not_read("anyrcu_thread_online()");
+	if (gp_in_section())
+		port_bug("anyrcu_thread_online() inside a read-side critical section");
 	if (anyrcu_self == &unregistered && !reader_register())
 		port_bug("anyrcu_thread_online(): no memory for the thread's record");
 	qs_store(anyrcu_self);

@@ -175,8 +175,16 @@ int anyrcu_init(const struct anyrcu_config *config)
 
 /* ---- start and fork ---- */
 
+/* Under the validator in the second round of destructors, so that what those of the program release is not missed. */
 static void thread_exit(void)
 {
+	static PORT_THREAD_LOCAL bool again;
+
+	if (load(&lockdep_ops) && !again) {
+		again = true;
+		port_thread_exit_arm();
+		return;
+	}
 	defer_thread_exit();
 	worker_thread_exit();
 	lockdep(thread_exit, gp_in_section());

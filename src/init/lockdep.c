@@ -62,7 +62,7 @@ static void attached(void)
 {
 	gp_hooks.waits = waits;
 	pages_watch = allocates;
-	port_lock_watch = locks;
+	store_release(&port_lock_watch, locks);
 }
 
 void anyrcu_lockdep_attach(const struct lockdep_ops *ops)

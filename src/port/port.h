@@ -91,6 +91,7 @@ struct port_lock {
 	uint32_t word;
 	uint64_t signals; /* which the holder had blocked before */
 	bool unwatched;
+	bool told; /* that it is held */
 };
 /* For the validator, if it is on: a lock that is not unwatched is about to be taken, or released; then these signals are blocked. */
 extern void (*port_lock_watch)(const struct port_lock *lock, bool take, uint64_t blocked);

@@ -113,10 +113,12 @@ void port_signals_restore(uint64_t former)
 
 void (*port_lock_watch)(const struct port_lock *lock, bool take, uint64_t blocked);
 
-static void watch(const struct port_lock *lock, bool take, uint64_t blocked)
+static bool watch(const struct port_lock *lock, bool take, uint64_t blocked)
 {
-	if (unlikely(port_lock_watch) && !lock->unwatched)
-		port_lock_watch(lock, take, ours ? UINT64_MAX : blocked);
+	if (likely(!load_acquire(&port_lock_watch)) || lock->unwatched)
+		return false;
+	port_lock_watch(lock, take, ours ? UINT64_MAX : blocked);
+	return true;
 }
 
 /* The word is 0 unlocked, 1 locked, 2 locked with sleepers (Drepper, "Futexes are tricky", mutex 2). */
@@ -130,21 +132,22 @@ static bool try_lock(struct port_lock *lock)
 void port_lock(struct port_lock *lock)
 {
 	uint64_t signals = port_signals_block();
-	bool locked = false;
+	bool locked = false, told = watch(lock, true, signals | port_signals);
 
-	watch(lock, true, signals | port_signals);
 	for (int spin = 0; spin < 100 && !(locked = try_lock(lock)); spin++)
 		port_relax();
 	while (!locked && __atomic_exchange_n(&lock->word, 2, __ATOMIC_ACQUIRE) != 0)
 		port_wait(&lock->word, 2, 0);
 	lock->signals = signals;
+	lock->told = told;
 }
 
 void port_unlock(struct port_lock *lock)
 {
 	uint64_t signals = lock->signals;
 
-	watch(lock, false, signals);
+	if (unlikely(lock->told)) /* not one that was taken before the validator was there */
+		watch(lock, false, signals);
 	if (__atomic_exchange_n(&lock->word, 0, __ATOMIC_RELEASE) == 2)
 		port_wake(&lock->word);
 	port_signals_restore(signals);
