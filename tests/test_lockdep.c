@@ -373,23 +373,40 @@ static void locks_come_and_go(void)
 
 static void address_used_again(void)
 {
-	char *heap = calloc(1, 64);
+	char *heap = calloc(1, 4096);
 
 	begin();
-	take_as(heap, &spin_type, ANYRCU_LOCK_WRITE, 0);
-	take_as(&B, &spin_type, ANYRCU_LOCK_WRITE, 0);
+	for (int i = 0; i < 4096; i += 4) {
+		take_at(heap + i, 1);
+		leave(heap + i);
+	}
+	CHECK(counts().locks == 1024 && counts().classes == 1);
+	op->free(heap + 1, 3, NULL);
+	op->free(heap + 5, 0, NULL);
+	CHECK(counts().locks == 1024);
+	op->free(heap, 100, NULL);
+	CHECK(counts().locks == 999);
+	op->free(heap + 4092, 1 << 30, NULL);
+	op->free(heap + 64, 4096 - 64, NULL);
+	op->free(heap, 4096, NULL);
+	CHECK(counts().locks == 0);
+	/* Something else is there now. */
+	pair(&A, &B);
+	take_at(heap, 2);
+	take(&B);
 	leave(&B);
 	leave(heap);
-	op->free(heap, 64, NULL);
-	/* Something else is there now, and that comes after B. */
-	take_as(&B, &spin_type, ANYRCU_LOCK_WRITE, 0);
-	take_at(heap + 1, 3); /* of another class, beside it */
-	leave(heap + 1);
-	op->acquire(heap, &raw_type, ANYRCU_LOCK_WRITE, 0, NULL, (void *)0x1234);
+	op->free(heap, 1, NULL);
+	take(&B);
+	take_at(heap, 3);
 	leave(heap);
 	leave(&B);
-	seen.n = 0; /* a mutex under a spinlock */
-	pair(&A, &C);
+	SILENT();
+	/* And though nobody said so, if it is of another type. */
+	take_as(&C, &raw_type, ANYRCU_LOCK_WRITE, 0);
+	op->acquire(heap, &raw_type, ANYRCU_LOCK_WRITE, 0, NULL, (void *)4);
+	leave(heap);
+	leave(&C);
 	SILENT();
 	free(heap);
 }
@@ -514,6 +531,23 @@ static void too_many_locks(void)
 	if (seen.n)
 		FOUND(CIRCULAR);
 	op->free(locks, 8 * 1500000, NULL);
+}
+
+static void too_many_pairs(void)
+{
+	static const struct anyrcu_lock_class_key key;
+
+	the_host.by_instance = true;
+	begin();
+	for (int i = 0; i < 400; i++)
+		op->init(&many[i], &mutex_type, "instance", &key, NULL);
+	for (int i = 0; i < 400; i++)
+		for (int j = i + 1; j < 400; j++)
+			pair(&many[i], &many[j]);
+	SILENT();
+	CHECK(seen.full == 1);
+	pair(&many[1], &many[0]);
+	FOUND(CIRCULAR);
 }
 
 /* ---- wait types ---- */
@@ -646,6 +680,29 @@ static void handlers_too_deep(void)
 	pair(&A, &B);
 	pair(&B, &A);
 	FOUND(CIRCULAR);
+}
+
+/* Two signals that do not hold each other off, each with a lock of its own. */
+static void handlers_inside_each_other(void)
+{
+	const uint64_t one = UINT64_C(1) << (SIGUSR1 - 1), two = UINT64_C(1) << (SIGUSR2 - 1);
+
+	the_host.masks_told = true;
+	begin();
+	for (int way = 0; way < 2; way++) {
+		op->signal_enter(way ? SIGUSR2 : SIGUSR1, way ? two : one, false);
+		take_as(&many[way], &raw_type, ANYRCU_LOCK_WRITE, 0);
+		op->signal_enter(way ? SIGUSR1 : SIGUSR2, one | two, false);
+		take_as(&many[!way], &raw_type, ANYRCU_LOCK_WRITE, 0);
+		leave(&many[!way]);
+		op->signal_exit(way ? two : one);
+		leave(&many[way]);
+		op->signal_exit(0);
+	}
+	SILENT();
+	op->signal_enter(SIGUSR1, one, false);
+	take_as(&many[1], &raw_type, ANYRCU_LOCK_WRITE, 0); /* but this waits for the other's, which may be below */
+	FOUND(SIGNAL_USE);
 }
 
 /* Handlers at arbitrary moments, of two signals, one inside the other. */
@@ -906,8 +963,17 @@ static void fork_child_works(void)
 	pair(&C, &B);
 	FOUND(CIRCULAR);
 	CHECK(counts().threads == 1);
-	thread_join(thread_start(holds_at_its_end, &A));
+	if (!TSAN) /* which does not go on in such a child */
+		thread_join(thread_start(holds_at_its_end, &A));
 	SILENT();
+}
+
+/* Registered first, so run last in the parent before, and in both after. */
+static void takes_while_forking(void)
+{
+	static char early[2];
+
+	pair(&early[0], &early[1]);
 }
 
 static void forks(void)
@@ -915,6 +981,7 @@ static void forks(void)
 	pthread_t t[3];
 
 	begin();
+	pthread_atfork(takes_while_forking, NULL, NULL);
 	pthread_atfork(lockdep_fork_prepare, lockdep_fork_parent, lockdep_fork_child);
 	for (uintptr_t i = 0; i < COUNT(t); i++)
 		t[i] = thread_start(works, (void *)(i + 2));
@@ -934,6 +1001,36 @@ static void forks(void)
 	atomic_store(&stop, 1);
 	for (size_t i = 0; i < COUNT(t); i++)
 		thread_join(t[i]);
+	SILENT();
+}
+
+static void forks_in_hook(const struct anyrcu_lockdep_report *r)
+{
+	pid_t pid = fork();
+
+	if (!pid)
+		return;
+	CHECK(child_ended_well(pid));
+	emit(r);
+}
+
+static void hook_forks(void)
+{
+	the_host.emit = forks_in_hook;
+	begin();
+	pthread_atfork(lockdep_fork_prepare, lockdep_fork_parent, lockdep_fork_child);
+	pair(&A, &B);
+	pair(&B, &A);
+	if (!seen.n) { /* the child */
+		port_process();
+		the_host.emit = emit;
+		pair(&C, &D);
+		pair(&D, &C);
+		FOUND(CIRCULAR);
+		return;
+	}
+	FOUND(CIRCULAR);
+	pair(&C, &D);
 	SILENT();
 }
 
@@ -957,6 +1054,7 @@ static const struct test_case cases[] = {
 	CASE(too_many_orders),
 	CASE(too_many_chains),
 	CASE(too_many_locks),
+	CASE(too_many_pairs),
 	CASE(raw_nesting),
 	CASE(no_raw_nesting),
 	CASE(sleeping),
@@ -964,6 +1062,7 @@ static const struct test_case cases[] = {
 	CASE(signal_opened_while_held),
 	CASE(handler_is_apart),
 	CASE(handlers_too_deep),
+	CASE(handlers_inside_each_other),
 	CASE(interrupted_often),
 #if defined(__x86_64__) && !TSAN
 	CASE(interrupted_everywhere),
@@ -973,6 +1072,7 @@ static const struct test_case cases[] = {
 	CASE(many_threads),
 	CASE(many_threads_one_wrong),
 	CASE(forks),
+	CASE(hook_forks),
 };
 
 int main(int argc, char **argv)

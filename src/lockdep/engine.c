@@ -46,7 +46,10 @@ static noinline struct thread *thread_make(void)
 	for (uint32_t i = 0; i < THREADS; i++) {
 		struct thread *t = &tables->thread[(hint + i) % THREADS];
 
-		if (load(&t->used) || !cmpxchg(&t->used, 0, 1))
+		if (load(&t->used))
+			continue;
+		count_max(&tables->threads_high, (hint + i) % THREADS + 1); /* before the claim: who forks looks at no others */
+		if (!cmpxchg(&t->used, 0, 1))
 			continue;
 		store(&tables->thread_hint, hint + i + 1);
 		t->blocked = port_signals_blocked();
@@ -101,9 +104,14 @@ static inline uint8_t wait_type(uint8_t w)
 	return w == ANYRCU_WAIT_CONFIG && !host->raw_nesting ? ANYRCU_WAIT_SPIN : w;
 }
 
+/* A handler that nobody announced may have interrupted who writes the topmost. */
 static inline struct held *top(struct thread *t)
 {
-	return t->depth > t->base ? &t->held[t->depth - 1] : NULL;
+	uint32_t depth = t->depth;
+
+	while (depth > t->base && unlikely(!t->held[depth - 1].class))
+		depth--;
+	return depth > t->base ? &t->held[depth - 1] : NULL;
 }
 
 static inline uint8_t limit(struct thread *t)
@@ -270,6 +278,7 @@ static void acquire(const void *lock, const struct anyrcu_lock_type *type, unsig
 	struct thread *t = thread();
 	struct held n = { lock, ip, nest, 0, 0, how, 0 }, *h;
 	struct lock_slot *slot;
+	struct key *key;
 
 	if (!t)
 		return;
@@ -283,7 +292,8 @@ static void acquire(const void *lock, const struct anyrcu_lock_type *type, unsig
 	}
 	subclass = subclass < ANYRCU_LOCKDEP_SUBCLASSES ? subclass : ANYRCU_LOCKDEP_SUBCLASSES - 1;
 	slot = lock_find(lock);
-	n.class = slot ? load_acquire(&tables->key[slot->key].class[subclass]) : 0;
+	key = slot ? &tables->key[load(&slot->key)] : NULL;
+	n.class = key && likely(key->type == type) ? load_acquire(&key->class[subclass]) : 0;
 	if (unlikely(!n.class))
 		n.class = class_slow(t, lock, type, NULL, port_in_object(lock) ? lock : ip, subclass);
 	link_up(t, &n, top(t));
@@ -419,7 +429,7 @@ static void free_(const void *p, size_t size, const void *ip)
 {
 	struct thread *t = thread();
 
-	if (!t)
+	if (!t || likely(!lock_within(p, (const char *)p + size)))
 		return;
 	for (uint32_t i = 0; i < t->depth; i++) {
 		struct held *h = &t->held[i];
@@ -428,6 +438,10 @@ static void free_(const void *p, size_t size, const void *ip)
 			held_wrong(t, ANYRCU_LOCKDEP_FREED, h, "frees memory with", ip);
 			slow_end(t);
 		}
+	}
+	if (slow_begin(t)) {
+		locks_forget(p, (const char *)p + size);
+		slow_end(t);
 	}
 }
 
@@ -558,6 +572,7 @@ static void thread_exit(bool in_reader)
 	memset(t->held, 0, sizeof(t->held));
 	t->depth = t->base = t->beyond = t->nesting = t->unnested = t->preempt = 0;
 	t->handles = 0;
+	store(&tables->thread_hint, t - tables->thread);
 	store_release(&t->used, 0);
 }
 
@@ -585,23 +600,49 @@ bool lockdep_start(const struct lockdep_host *h)
 	return true;
 }
 
+/*
+ * From prepare on the forking thread is busy, as a lock that other fork handlers take would wait for itself. A hook that forks is so already, and
+ * holds the lock.
+ */
+static bool forks_busy;
+
 void lockdep_fork_prepare(void)
 {
-	if (tables)
-		port_lock(&graph);
+	if (!tables)
+		return;
+	if (!self)
+		thread_make();
+	if (self && self != &ended && self->busy) {
+		forks_busy = true;
+		return;
+	}
+	port_lock(&graph);
+	if (self && self != &ended)
+		self->busy = 1;
+}
+
+static void fork_done(void)
+{
+	if (forks_busy) {
+		forks_busy = false;
+		return;
+	}
+	if (self && self != &ended)
+		self->busy = 0;
+	port_unlock(&graph);
 }
 
 void lockdep_fork_parent(void)
 {
 	if (tables)
-		port_unlock(&graph);
+		fork_done();
 }
 
 void lockdep_fork_child(void)
 {
 	if (!tables)
 		return;
-	for (uint32_t i = 0; i < THREADS; i++) {
+	for (uint64_t i = 0; i < tables->threads_high; i++) {
 		struct thread *t = &tables->thread[i];
 
 		if (t->used && t != self)
@@ -609,14 +650,14 @@ void lockdep_fork_child(void)
 	}
 	if (self && self != &ended)
 		self->tid = port_tid();
-	port_unlock(&graph);
+	fork_done();
 }
 
 void lockdep_stats_get(struct lockdep_stats *out)
 {
 	uint32_t threads = 0;
 
-	for (uint32_t i = 0; i < THREADS; i++)
+	for (uint64_t i = 0; i < load(&tables->threads_high); i++)
 		threads += load(&tables->thread[i].used);
 	*out = (struct lockdep_stats){ tables->nclasses - UNVALIDATED - 1, tables->nedges - 1, tables->nchains, tables->nlocks, threads,
 				       tables->deepest, tables->reports };

@@ -10,6 +10,7 @@
 #define KEYS 8192
 #define CLASSES 16384
 #define LOCKS (1u << 20)
+#define NEAR (1u << 17)
 #define EDGES (1u << 17)
 #define CHAINS (1u << 18)
 #define PAIRS (1u << 16)
@@ -96,8 +97,9 @@ struct pair {
 };
 
 struct tables {
-	uint32_t nkeys, nclasses, nedges, nchains, nlocks, ntrace, nfound, generation, deepest, full;
-	uint32_t thread_hint;
+	uint32_t nkeys, nclasses, nedges, nchains, nlocks, npairs, ntrace, generation, deepest, full;
+	uint32_t thread_hint; /* where one is free, perhaps */
+	uint64_t threads_high;
 	uint64_t reports;
 	struct key key[KEYS];
 	uint16_t key_of[2 * KEYS];
@@ -105,6 +107,7 @@ struct tables {
 	struct edge edge[EDGES];
 	uint64_t chain[CHAINS];
 	struct lock_slot lock[LOCKS];
+	uint64_t near[NEAR];
 	struct pair pair[PAIRS];
 	uintptr_t trace[TRACE_WORDS];
 	uint64_t found[FOUND];
@@ -150,6 +153,9 @@ struct lock_slot *lock_find(const void *lock);
 /* The class of a lock in a subclass, made if need be. */
 unsigned class_make(const void *lock, const struct anyrcu_lock_type *type, const char *name, const void *id, unsigned subclass);
 void lock_forget(const void *lock);
+/* A lock in [@p, @beyond); NULL: there is none. Also without the lock. */
+const void *lock_within(const void *p, const void *beyond);
+void locks_forget(const void *p, const void *beyond);
 bool chain_known(uint64_t chain); /* also without the lock */
 /* @t is about to hold @h, on top of what it holds: look whether that may be, and remember it. */
 void chain_check(struct thread *t, struct held *h);

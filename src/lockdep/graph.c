@@ -48,6 +48,55 @@ void lock_forget(const void *lock)
 	tables->nlocks--;
 }
 
+/*
+ * Memory that is given back has rarely held a lock. A bit for every 64 bytes of it says where one was seen, the same bit for addresses that are
+ * far apart: so a bit that is not set is right, and one that is set costs a look.
+ */
+#define GRAIN 64
+#define LOCK_ALIGN 4 /* of those that are found in freed memory */
+
+static inline uint64_t *near(uintptr_t at)
+{
+	return &tables->near[at / GRAIN / 64 % NEAR];
+}
+
+/* The first address from @at on that is below @end and near which there may be a lock; else @end. */
+static uintptr_t near_next(uintptr_t at, uintptr_t end)
+{
+	while (at < end) {
+		uint64_t bits = load(near(at)) >> (at / GRAIN % 64);
+
+		if (bits & 1)
+			return at;
+		at = (at / GRAIN + (bits ? (unsigned)__builtin_ctzll(bits) : 64 - at / GRAIN % 64)) * GRAIN;
+	}
+	return end;
+}
+
+const void *lock_within(const void *p, const void *beyond)
+{
+	uintptr_t end = (uintptr_t)beyond;
+
+	for (uintptr_t at = (uintptr_t)p; (at = near_next(at, end)) < end; at = at / GRAIN * GRAIN + GRAIN)
+		for (uintptr_t lock = (at + LOCK_ALIGN - 1) / LOCK_ALIGN * LOCK_ALIGN; lock < end && lock / GRAIN == at / GRAIN; lock += LOCK_ALIGN)
+			if (lock_find((const void *)lock))
+				return (const void *)lock;
+	return NULL;
+}
+
+void locks_forget(const void *p, const void *beyond)
+{
+	const void *lock = p;
+
+	while ((lock = lock_within(lock, beyond))) {
+		uintptr_t at = (uintptr_t)lock / GRAIN * GRAIN;
+
+		lock_forget(lock);
+		if (at >= (uintptr_t)p && at + GRAIN <= (uintptr_t)beyond && !lock_within((const void *)at, (const char *)at + GRAIN))
+			store(near(at), *near(at) & ~(UINT64_C(1) << (at / GRAIN % 64)));
+	}
+}
+
 static struct lock_slot *lock_make(const void *lock, uint32_t key)
 {
 	uint32_t at = mix((uintptr_t)lock, 0) % LOCKS;
@@ -57,9 +106,10 @@ static struct lock_slot *lock_make(const void *lock, uint32_t key)
 
 		if (s->lock && s->lock != GONE)
 			continue;
-		s->key = key;
+		store(&s->key, key);
 		s->generation = ++tables->generation;
 		tables->nlocks++;
+		store(near((uintptr_t)lock), *near((uintptr_t)lock) | UINT64_C(1) << ((uintptr_t)lock / GRAIN % 64));
 		store_release(&s->lock, lock);
 		return s;
 	}
@@ -88,9 +138,14 @@ static uint32_t key_make(const void *id, const struct anyrcu_lock_type *type, co
 unsigned class_make(const void *lock, const struct anyrcu_lock_type *type, const char *name, const void *id, unsigned subclass)
 {
 	struct lock_slot *s = lock_find(lock);
-	uint32_t k = s ? s->key : key_make(id, type, name);
 	struct class *c;
+	uint32_t k;
 
+	if (s && tables->key[s->key].type != type) { /* what was here before is no more, and nobody said so */
+		lock_forget(lock);
+		s = NULL;
+	}
+	k = s ? s->key : key_make(id, type, name);
 	if (!k || (!s && !lock_make(lock, k)))
 		return UNVALIDATED;
 	if (tables->key[k].class[subclass])
@@ -304,17 +359,12 @@ static void pair_check(struct thread *t, struct held *p, struct held *n)
 			return;
 		}
 	}
-	if (tables->full & 1u << 5)
+	if (tables->npairs == PAIRS / 4 * 3) {
+		say_full(5, "pairs of locks");
 		return;
-	tables->pair[at] = (struct pair){ a->generation, b->generation };
-	if (tables->generation > PAIRS / 2 && mix(at, tables->ntrace) % 64 == 0) { /* a look at how full it is, now and then */
-		uint32_t used = 0;
-
-		for (uint32_t i = 0; i < PAIRS; i++)
-			used += tables->pair[i].first != 0;
-		if (used > PAIRS / 4 * 3)
-			say_full(5, "pairs of locks");
 	}
+	tables->npairs++;
+	tables->pair[at] = (struct pair){ a->generation, b->generation };
 }
 
 /* May @n be taken beside others of its class? False: reported, or nothing to be learnt. */
@@ -468,7 +518,7 @@ void chain_check(struct thread *t, struct held *n)
 		for (uint32_t i = t->depth; i > t->base; i--) {
 			struct held *p = &t->held[i - 1];
 
-			if (p->class != UNVALIDATED)
+			if (p->class > UNVALIDATED)
 				depend(t, p, n);
 			if (!(p->how & ANYRCU_LOCK_TRY))
 				break;
