@@ -4,14 +4,15 @@
 #include <dlfcn.h>
 #include <execinfo.h>
 #include <fcntl.h>
+#include <link.h>
 #include <port/port.h>
 #include <port/posix/init.h>
 #include <port/posix/sys.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
-#include <sys/auxv.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 struct text {
 	size_t n;
@@ -117,11 +118,14 @@ void port_report(const char *format, ...)
 }
 
 static bool primed;
+static char program[256] = "?"; /* its file */
 
 void port_stack_prime(void)
 {
 	void *frame;
+	long n = sys(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", program, sizeof(program) - 1);
 
+	program[n > 0 ? n : 0] = '\0';
 	backtrace(&frame, 1);
 	store(&primed, true);
 }
@@ -152,19 +156,84 @@ void port_text(const char *text)
 	}
 }
 
-bool port_in_object(const void *address)
-{
+/*
+ * Objects and symbols. dladdr() takes the loader's lock, which a thread may hold that waits for the caller: in dlopen(), a constructor may
+ * take any lock. _dl_find_object() takes none.
+ */
 #if __GLIBC_PREREQ(2, 35)
+static const struct link_map *object(const void *address)
+{
 	struct dl_find_object found;
 
-	return _dl_find_object((void *)address, &found) == 0;
-#else
-	Dl_info info;
-
-	return dladdr(address, &info) != 0;
-#endif
+	return _dl_find_object((void *)(uintptr_t)address, &found) == 0 ? found.dlfo_link_map : NULL;
 }
 
+/* What the object's dynamic section says of @tag, as an address. */
+static const void *dynamic(const struct link_map *m, ElfW(Sxword) tag)
+{
+	for (const ElfW(Dyn) *d = m->l_ld; d->d_tag != DT_NULL; d++)
+		if (d->d_tag == tag)
+			return (const void *)(d->d_un.d_ptr + (d->d_un.d_ptr < m->l_addr ? m->l_addr : 0)); /* not relocated in the vdso */
+	return NULL;
+}
+
+/* How many dynamic symbols: one more than the last of the longest chain. */
+static uint32_t nsymbols(const uint32_t *gnu_hash)
+{
+	uint32_t nbuckets = gnu_hash[0], first = gnu_hash[1], last = 0;
+	const uint32_t *bucket = gnu_hash + 4 + gnu_hash[2] * (sizeof(ElfW(Addr)) / 4), *chain = bucket + nbuckets;
+
+	for (uint32_t i = 0; i < nbuckets; i++)
+		last = bucket[i] > last ? bucket[i] : last;
+	if (last < first)
+		return 0;
+	while (!(chain[last - first] & 1))
+		last++;
+	return last + 1;
+}
+
+static void symbol(const struct link_map *m, uintptr_t at, struct port_where *w)
+{
+	const ElfW(Sym) *symbols = dynamic(m, DT_SYMTAB);
+	const char *names = dynamic(m, DT_STRTAB);
+	const uint32_t *hash = dynamic(m, DT_GNU_HASH);
+
+	for (uint32_t i = 0, n = symbols && names && hash ? nsymbols(hash) : 0; i < n; i++) {
+		const ElfW(Sym) *s = &symbols[i];
+		unsigned type = s->st_info & 0xf;
+
+		if (s->st_shndx == SHN_UNDEF || (type != STT_FUNC && type != STT_OBJECT) || at - s->st_value >= s->st_size)
+			continue;
+		w->symbol = names + s->st_name;
+		w->symbol_offset = at - s->st_value;
+		return;
+	}
+}
+
+bool port_where(const void *address, struct port_where *w)
+{
+	const struct link_map *m = object(address);
+
+	if (!m)
+		return false;
+	*w = (struct port_where){ .module = *m->l_name ? m->l_name : program, .module_offset = (uintptr_t)address - m->l_addr };
+	symbol(m, w->module_offset, w);
+	return true;
+}
+
+bool port_in_object(const void *address)
+{
+	return object(address) != NULL;
+}
+
+/* Is it of the library? Not where that is linked into the program, as then all is. */
+static bool own(const void *address)
+{
+	const struct link_map *m = object((const void *)port_stack);
+
+	return m && *m->l_name && object(address) == m;
+}
+#else
 bool port_where(const void *address, struct port_where *w)
 {
 	Dl_info info;
@@ -178,14 +247,21 @@ bool port_where(const void *address, struct port_where *w)
 	return true;
 }
 
-/* Is it of the library? Not where that is linked into the program, as then all is. */
+bool port_in_object(const void *address)
+{
+	Dl_info info;
+
+	return dladdr(address, &info) != 0;
+}
+
 static bool own(const void *address)
 {
-	Dl_info a, b, program;
+	Dl_info a, b, start;
 
 	return dladdr(address, &a) && dladdr((void *)port_stack, &b) && a.dli_fbase == b.dli_fbase &&
-	       (!dladdr((void *)getauxval(AT_ENTRY), &program) || program.dli_fbase != b.dli_fbase);
+	       (!dladdr((void *)getauxval(AT_ENTRY), &start) || start.dli_fbase != b.dli_fbase);
 }
+#endif
 
 uint32_t port_stack(void **frames, uint32_t max)
 {
@@ -195,8 +271,7 @@ uint32_t port_stack(void **frames, uint32_t max)
 		skip++;
 	if (skip >= n)
 		return 0;
-	for (uint32_t i = skip; i < n; i++)
-		frames[i - skip] = frames[i];
+	memmove(frames, frames + skip, (n - skip) * sizeof(*frames));
 	return n - skip;
 }
 
