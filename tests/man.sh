@@ -49,6 +49,7 @@ set -- $declared
 for name; do
 	case $name in
 	anyrcu_free_head | anyrcu_raw_free_head | *_init_class) continue ;; # out-of-line parts of macros, not interfaces
+	anyrcu_lockdep_suspicious | anyrcu_lockdep_attach) continue ;; # the same, and for what the tool preloads
 	esac
 	page=$tree/man3/$name.3
 	[ -f "$page" ] || { fail "$name has no page"; continue; }
