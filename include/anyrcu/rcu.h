@@ -136,6 +136,8 @@ ANYRCU_API void anyrcu_thread_offline(void);
  * anyrcu_dereference() - read a pointer that anyrcu_assign_pointer() publishes
  * @p: the pointer variable, an lvalue
  *
+ * In what is compiled with -DANYRCU_LOCKDEP it is anyrcu_dereference_check(p, 0), which costs a load and a branch more.
+ *
  * Context: any, inside a read-side critical section.
  * Ordering: what was written to the object before it was published is seen through the pointer.
  */
@@ -147,12 +149,14 @@ ANYRCU_API void anyrcu_thread_offline(void);
 
 /* Reports unless @ok, if the validator is on. */
 #define ANYRCU_SUSPICIOUS(ok, what)                                                                                    \
-	((void)(__builtin_expect(anyrcu_lockdep_watching, 0) && !(ok) && (anyrcu_lockdep_suspicious(what), 0)))
+	((void)(__builtin_expect(__atomic_load_n(&anyrcu_lockdep_watching, __ATOMIC_RELAXED), 0) && !(ok) && (anyrcu_lockdep_suspicious(what), 0)))
 
 /**
  * anyrcu_dereference_check() - read a pointer in a section, or where @cond says that it is otherwise protected
  * @p: the pointer variable, an lvalue
- * @cond: a condition under which no section is needed, such as "the update lock is held"
+ * @cond: a condition under which no section is needed, such as "the update lock is held"; evaluated if the validator is on
+ *
+ * The validator (anyrcu/lockdep.h) reports the use where neither holds.
  */
 #define anyrcu_dereference_check(p, cond)                                                                              \
 	(ANYRCU_SUSPICIOUS((cond) || anyrcu_read_lock_held(), "anyrcu_dereference_check(" #p ", " #cond ") without protection"), \
@@ -161,7 +165,7 @@ ANYRCU_API void anyrcu_thread_offline(void);
 /**
  * anyrcu_dereference_protected() - read a pointer that nobody else can change now
  * @p: the pointer variable, an lvalue
- * @cond: why: such as "the update lock is held"
+ * @cond: why: such as "the update lock is held"; evaluated if the validator is on, which reports the use where it does not hold
  */
 #define anyrcu_dereference_protected(p, cond)                                                                          \
 	(ANYRCU_SUSPICIOUS(cond, "anyrcu_dereference_protected(" #p ", " #cond ") without protection"),                 \
