@@ -20,6 +20,12 @@ page-opened-in-two)
 	mistake='s/if (!breaks_cmpxchg(SEAL_TORN, where, old, p)) {/store(where, p);\n\tif (!p) {/' ;;
 section-without-number)
 	mistake='s/if (c == 0) {.*/if (false) {/' ;;
+held-written-first)
+	mistake='/^\tt->depth++;$/d; s/^\th->class = n.class;$/&\n\tcompiler_barrier();\n\tt->depth++;/' ;;
+handler-left-first)
+	mistake='s/i = &t->interrupted\[t->nesting - 1\];/i = \&t->interrupted[--t->nesting];\n\tcompiler_barrier();/; /^\tt->nesting--;$/d' ;;
+signal-from-outside)
+	mistake='s/t->handles = sig ?/t->handles |= sig ?/' ;;
 esac
 sed "$mistake" "$2" >"$3"
 if cmp -s "$2" "$3"; then
