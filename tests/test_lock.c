@@ -65,7 +65,7 @@ static void *take_turns(void *arg)
 {
 	const struct kind *k = arg;
 
-	for (int i = 0; i < SCALED(20000); i++) {
+	for (int i = 0; i < SCALED(5000); i++) {
 		if (i % 4 != 3 || !k->trylock) {
 			k->lock();
 		} else if (!k->trylock()) {
@@ -99,7 +99,7 @@ static void exclusion(void)
 
 static void *read_and_write(void *arg)
 {
-	for (int i = 0; i < SCALED(20000); i++) {
+	for (int i = 0; i < SCALED(5000); i++) {
 		if (i % 8 == 0) {
 			write_lock();
 			inside();
@@ -407,15 +407,20 @@ static void read_in_handler(int sig, siginfo_t *info, void *context)
 	read_unlock();
 }
 
-/* The thread below reads, and a writer waits for it. */
+/* The thread below reads, and a writer waits for it, which has the signal blocked. */
 static void handler_overtakes(void)
 {
 	struct anyrcu_signal_action a = { .size = sizeof(a), .hard = read_in_handler };
+	sigset_t usr1, was;
 	pthread_t w;
 
 	CHECK(!anyrcu_signal_action(SIGUSR1, &a));
 	read_lock();
+	sigemptyset(&usr1);
+	sigaddset(&usr1, SIGUSR1);
+	pthread_sigmask(SIG_BLOCK, &usr1, &was);
 	w = thread_start(write_once, NULL);
+	pthread_sigmask(SIG_SETMASK, &was, NULL);
 	UNTIL(!read_trylock_once());
 	raise(SIGUSR1);
 	CHECK(came && !atomic_load(&writing));
