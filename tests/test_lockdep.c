@@ -708,28 +708,30 @@ static void handlers_inside_each_other(void)
 /* Handlers at arbitrary moments, of two signals, one inside the other. */
 static _Atomic uint64_t handled;
 
-static void on_tick(int sig)
+static void on_tick(int sig, siginfo_t *info, void *context)
 {
 	char *locks = &many[sig == SIGUSR1 ? 512 : 640];
 	unsigned n = atomic_fetch_add(&handled, 1) % 61;
+	uint64_t before;
 
-	op->signal_enter(sig, ~(uint64_t)(sig == SIGUSR1 ? 1 << (SIGUSR2 - 1) : 0), false);
+	memcpy(&before, &((ucontext_t *)context)->uc_sigmask, sizeof(before));
+	op->signal_enter(sig, before | UINT64_C(1) << (sig - 1), false);
 	for (unsigned i = n; i < n + 4; i++)
 		take_as(&locks[i], &raw_type, ANYRCU_LOCK_WRITE, 0);
 	CHECK(op->is_held(&locks[n]) == 1 && op->is_held(&locks[n + 3]) == 1 && op->is_held(&many[1023]) == 0);
 	for (unsigned i = n; i < n + 4; i++)
 		leave(&locks[i]);
-	op->signal_exit(0);
+	op->signal_exit(before);
 }
 
 static void interrupted_often(void)
 {
+	struct sigaction a = { .sa_sigaction = on_tick, .sa_flags = SA_SIGINFO | SA_RESTART };
 	timer_t one, two;
 	unsigned r = 7;
 
 	begin();
-	handle(SIGUSR1, on_tick, 0);
-	handle(SIGUSR2, on_tick, 0);
+	CHECK(!sigaction(SIGUSR1, &a, NULL) && !sigaction(SIGUSR2, &a, NULL));
 	one = ticks_start(SIGUSR1, 37);
 	two = ticks_start(SIGUSR2, 53);
 	while (atomic_load(&handled) < (uint64_t)SCALED(20000)) {

@@ -86,14 +86,16 @@ const void *lock_within(const void *p, const void *beyond)
 
 void locks_forget(const void *p, const void *beyond)
 {
-	const void *lock = p;
+	uintptr_t end = (uintptr_t)beyond, lock;
 
-	while ((lock = lock_within(lock, beyond))) {
-		uintptr_t at = (uintptr_t)lock / GRAIN * GRAIN;
+	while ((lock = (uintptr_t)lock_within(p, beyond))) {
+		uintptr_t at = lock / GRAIN * GRAIN;
 
-		lock_forget(lock);
-		if (at >= (uintptr_t)p && at + GRAIN <= (uintptr_t)beyond && !lock_within((const void *)at, (const char *)at + GRAIN))
+		for (; lock < end && lock < at + GRAIN; lock += LOCK_ALIGN)
+			lock_forget((const void *)lock);
+		if (at >= (uintptr_t)p && at + GRAIN <= end)
 			store(near(at), *near(at) & ~(UINT64_C(1) << (at / GRAIN % 64)));
+		p = (const void *)(at + GRAIN);
 	}
 }
 
