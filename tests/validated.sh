@@ -13,10 +13,8 @@ failed=0
 except=' synchronize_in_section synchronize_in_nested_section gp_wait_in_section online_in_section thread_ends_inside'
 except="$except barrier_in_section reclaim_in_section call_mightsleep_in_section free_mightsleep_in_section"
 except="$except taken_twice mutex_taken_twice released_by_another holder_has_ended"
-# that would make one if their signal came to the writer, and see to it that it does not;
-except="$except handler_overtakes_none handler_overtakes_full"
-# that have no memory for the validator, or a policy that goes by whether it is on.
-except="$except no_memory_at_start policy_rt_off_none policy_rt_off_full "
+# and one that has no memory for it.
+except="$except no_memory_at_start "
 export TEST_EXCEPT="$except"
 
 export ANYRCU_LOCKDEP=1 ANYRCU_LOCKDEP_LOG="$tmp/found"
