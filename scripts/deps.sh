@@ -8,7 +8,7 @@ case "${1:-}" in
 test) packages='spin libclang-rt-14-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user' ;;
 coverage) packages='gcovr' ;;
 *) packages='gcc clang libc6-dev meson ninja-build pkg-config libcmocka-dev liburcu-dev libck-dev
-libjansson-dev zlib1g-dev systemtap-sdt-dev libseccomp-dev man-db' ;;
+libjansson-dev zlib1g-dev libdw-dev systemtap-sdt-dev libseccomp-dev man-db' ;;
 esac
 
 missing=

@@ -14,6 +14,7 @@ static const struct command {
 	int (*run)(int argc, char **argv);
 } commands[] = {
 	{ "contexts", cmd_contexts },
+	{ "lockdep", cmd_lockdep },
 	{ "policies", cmd_policies },
 	{ "record", cmd_record },
 	{ "replay", cmd_replay },
@@ -50,6 +51,7 @@ static const struct argp argp = {
 	.doc = "Measure deferred reclamation.\v"
 	       "Commands:\n"
 	       "  contexts  call each entry point from each context, and print what happens\n"
+	       "  lockdep   run a program and report what its locks could come to\n"
 	       "  policies  compare the ways in which a deferral can come by a page\n"
 	       "  record    run a program and write down what it allocates and frees\n"
 	       "  replay    do what a trace says again, with every free deferred, once for each scheme\n"

@@ -20,10 +20,8 @@
 #include <unistd.h>
 
 #include "merge.h"
+#include "program.h"
 #include "tool.h"
-
-/* As env(1) and nohup(1) have it; the program may exit with whatever it likes. */
-enum { EXIT_OURS = 125, EXIT_CANNOT_RUN = 126, EXIT_NOT_FOUND = 127, EXIT_KILLED = 128 };
 
 enum { OPTION_JSON = 256 };
 
@@ -31,18 +29,14 @@ enum { OPTION_JSON = 256 };
 
 struct recording {
 	const char *path;
-	char **program;
+	struct program program;
 	bool json;
 	FILE *file;
-	char preload[PATH_MAX];
 	struct pool *pool;
 	int pool_fd;
 	int spool_fd; /* full chunks, one after the other */
 	size_t spooled;
 	int spool_error;
-	sigset_t mask; /* that the program has to get */
-	void (*on_child)(int);
-	void (*on_too_large)(int);
 };
 
 static uint64_t now(void)
@@ -53,43 +47,14 @@ static uint64_t now(void)
 	return (uint64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-static _Noreturn void die(const char *name, const char *what)
-{
-	fprintf(stderr, "anyrcu: %s: %s\n", name, what);
-	exit(EXIT_OURS);
-}
-
-/* In the build it lies beside the tool, installed where the libraries are. */
-static void find_preload(struct recording *r)
-{
-	static const char *const places[] = { "libanyrcu-record.so", PRELOAD_FROM_BINDIR };
-	char exe[PATH_MAX], path[2 * PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
-
-	if (n < 0)
-		die("/proc/self/exe", strerror(errno));
-	exe[n] = '\0';
-	*strrchr(exe, '/') = '\0';
-	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
-		snprintf(path, sizeof(path), "%s/%s", exe, places[i]);
-		if (!realpath(path, r->preload))
-			continue;
-		/* The dynamic linker splits the variable there, and knows no way to quote. */
-		if (strpbrk(r->preload, ": "))
-			die(r->preload, "cannot be preloaded from a path with a colon or a space in it");
-		return;
-	}
-	die(path, strerror(errno));
-}
-
 static void make_pool(struct recording *r)
 {
 	r->pool_fd = memfd_create("anyrcu-record", MFD_CLOEXEC);
 	if (r->pool_fd < 0 || ftruncate(r->pool_fd, sizeof(*r->pool)) != 0)
-		die("memory to share with the program", strerror(errno));
+		program_die("memory to share with the program", strerror(errno));
 	r->pool = mmap(NULL, sizeof(*r->pool), PROT_READ | PROT_WRITE, MAP_SHARED, r->pool_fd, 0);
 	if (r->pool == MAP_FAILED)
-		die("memory to share with the program", strerror(errno));
+		program_die("memory to share with the program", strerror(errno));
 	for (size_t i = 0; i < POOL_CHUNKS / 64; i++)
 		r->pool->unused[i] = UINT64_MAX;
 	for (size_t i = 0; i < POOL_CPUS; i++)
@@ -105,7 +70,7 @@ static void make_spool(struct recording *r)
 	snprintf(path, sizeof(path), "%s/anyrcu-record-XXXXXX", dir && *dir ? dir : "/var/tmp");
 	r->spool_fd = mkostemp(path, O_CLOEXEC);
 	if (r->spool_fd < 0)
-		die(path, strerror(errno));
+		program_die(path, strerror(errno));
 	unlink(path);
 }
 
@@ -116,53 +81,7 @@ static void open_file(struct recording *r)
 
 	r->file = fd < 0 ? NULL : fdopen(fd, "w");
 	if (!r->file)
-		die(r->path, strerror(errno));
-}
-
-static _Noreturn void run(struct recording *r, int report)
-{
-	const char *others = getenv("LD_PRELOAD");
-	char pool[64], *preload;
-	int error;
-
-	snprintf(pool, sizeof(pool), "/proc/%d/fd/%d", (int)getppid(), r->pool_fd);
-	if (asprintf(&preload, "%s%s%s", r->preload, others && *others ? ":" : "", others ? others : "") >= 0 &&
-	    setenv("LD_PRELOAD", preload, 1) == 0 && setenv(POOL_ENV, pool, 1) == 0) {
-		signal(SIGCHLD, r->on_child);
-		signal(SIGXFSZ, r->on_too_large);
-		sigprocmask(SIG_SETMASK, &r->mask, NULL);
-		execvp(r->program[0], r->program);
-	}
-	error = errno;
-	_exit(write(report, &error, sizeof(error)) == sizeof(error) ? 0 : EXIT_OURS);
-}
-
-/*
- * Signals are waited for rather than handled. Those from the terminal reach the program too, and it decides what
- * comes of them; those that somebody sent to this process were meant for it.
- */
-static void start_program(struct recording *r, sigset_t *signals, pid_t *pid)
-{
-	int report[2], error;
-
-	sigemptyset(signals);
-	sigaddset(signals, SIGCHLD);
-	sigaddset(signals, SIGTERM);
-	sigaddset(signals, SIGHUP);
-	sigprocmask(SIG_BLOCK, signals, &r->mask);
-	r->on_child = signal(SIGCHLD, SIG_DFL);
-	if (pipe2(report, O_CLOEXEC) != 0 || (*pid = fork()) < 0)
-		die(r->program[0], strerror(errno));
-	if (*pid == 0)
-		run(r, report[1]);
-	signal(SIGINT, SIG_IGN);
-	signal(SIGQUIT, SIG_IGN);
-	close(report[1]);
-	if (read(report[0], &error, sizeof(error)) == sizeof(error)) {
-		fprintf(stderr, "anyrcu: %s: %s\n", r->program[0], strerror(error));
-		exit(error == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_RUN);
-	}
-	close(report[0]);
+		program_die(r->path, strerror(errno));
 }
 
 static bool is_full(const struct pool_event *chunk)
@@ -213,19 +132,22 @@ static int attend_program(struct recording *r)
 {
 	/* How long it takes to fill the pool is a few times this. */
 	static const struct timespec tick = { .tv_nsec = 5000000 };
-	sigset_t signals;
+	struct program *p = &r->program;
+	char pool[64];
 	int status;
-	pid_t pid;
 
-	start_program(r, &signals, &pid);
+	snprintf(pool, sizeof(pool), "/proc/%d/fd/%d", (int)getpid(), r->pool_fd);
+	if (setenv(POOL_ENV, pool, 1) != 0)
+		program_die(POOL_ENV, strerror(errno));
+	program_start(p);
 	for (;;) {
-		int sig = sigtimedwait(&signals, NULL, &tick);
+		int sig = sigtimedwait(&p->signals, NULL, &tick);
 
 		if (sig == SIGTERM || sig == SIGHUP)
-			kill(pid, sig);
+			kill(p->pid, sig);
 		drain(r);
-		if (sig == SIGCHLD && waitpid(pid, &status, WNOHANG) == pid)
-			return WIFSIGNALED(status) ? EXIT_KILLED + WTERMSIG(status) : WEXITSTATUS(status);
+		if (sig == SIGCHLD && waitpid(p->pid, &status, WNOHANG) == p->pid)
+			return program_status(status);
 	}
 }
 
@@ -249,7 +171,7 @@ static void write_trace(struct recording *r, struct merge *m)
 	if (bytes) {
 		m->chunks = mmap(NULL, bytes, PROT_READ, MAP_SHARED, r->spool_fd, 0);
 		if (m->chunks == MAP_FAILED)
-			die("recorded events", strerror(errno));
+			program_die("recorded events", strerror(errno));
 	}
 	m->nchunks = r->spooled;
 	m->pool = r->pool;
@@ -257,23 +179,23 @@ static void write_trace(struct recording *r, struct merge *m)
 	m->writer->file = r->file;
 	/* What is no regular file cannot be emptied, and need not be. */
 	if (ftruncate(fileno(r->file), 0) != 0 && errno != EINVAL)
-		die(r->path, strerror(errno));
+		program_die(r->path, strerror(errno));
 	merge_began = now();
 	if (!merge(m))
-		die(r->path, strerror(ENOMEM));
+		program_die(r->path, strerror(ENOMEM));
 	error = -trace_write_end(m->writer, m->nprocesses);
 	if (progress_shown)
 		fputs("\r\033[K", stderr);
 	if (fclose(r->file) != 0 && !error)
 		error = errno;
 	if (error)
-		die(r->path, strerror(error));
+		program_die(r->path, strerror(error));
 }
 
 /* What the trace does not have as it was. */
 static void warn(const struct recording *r, const struct merge *m, bool ended)
 {
-	const char *name = r->program[0];
+	const char *name = r->program.argv[0];
 
 	if (r->spool_error)
 		fprintf(stderr, "anyrcu: the trace ends early, as there was no room for more: %s (TMPDIR says where)\n",
@@ -314,7 +236,7 @@ static void summarise(const struct recording *r, const struct merge *m, bool com
 		"bytes", (json_int_t)m->allocated_bytes, "file_bytes", (json_int_t)w->nbytes,
 		"unknown_frees", (json_int_t)m->unknown_frees, "missed_frees", (json_int_t)m->missed_frees);
 	if (!json || json_dumpf(json, stderr, 0) != 0)
-		die(r->path, "the summary cannot be printed as JSON");
+		program_die(r->path, "the summary cannot be printed as JSON");
 	json_decref(json);
 	fputc('\n', stderr);
 }
@@ -331,11 +253,11 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		r->json = true;
 		return 0;
 	case ARGP_KEY_ARG:
-		r->program = &state->argv[state->next - 1];
+		r->program.argv = &state->argv[state->next - 1];
 		state->next = state->argc;
 		return 0;
 	case ARGP_KEY_END:
-		if (!r->program)
+		if (!r->program.argv)
 			argp_error(state, "no program to record");
 		if (!r->path)
 			argp_error(state, "no file to write to: -o FILE");
@@ -366,17 +288,14 @@ int cmd_record(int argc, char **argv)
 
 	argp_err_exit_status = EXIT_OURS;
 	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &r);
-	find_preload(&r);
-	r.on_too_large = signal(SIGXFSZ, SIG_IGN);
+	program_find_preload(&r.program, "libanyrcu-record.so", PRELOAD_FROM_BINDIR "/libanyrcu-record.so");
 	open_file(&r);
 	make_spool(&r);
 	make_pool(&r);
 	status = attend_program(&r);
 	/* The program has ended; what it left running is recorded no further. */
 	ended = !atomic_compare_exchange_strong(&r.pool->end, &(uint64_t){ 0 }, now());
-	signal(SIGINT, SIG_DFL);
-	signal(SIGQUIT, SIG_DFL);
-	sigprocmask(SIG_SETMASK, &r.mask, NULL);
+	program_over(&r.program);
 	write_trace(&r, &m);
 	warn(&r, &m, ended);
 	summarise(&r, &m, !ended && !m.too_many);

@@ -60,6 +60,7 @@ size_t scheme_rows(const struct options *o);
 void scheme_row_name(const struct options *o, size_t row, char *name, size_t size);
 
 int cmd_contexts(int argc, char **argv);
+int cmd_lockdep(int argc, char **argv);
 int cmd_policies(int argc, char **argv);
 int cmd_record(int argc, char **argv);
 int cmd_replay(int argc, char **argv);

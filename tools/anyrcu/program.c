@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+#define _GNU_SOURCE
+#include "program.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+_Noreturn void program_die(const char *name, const char *what)
+{
+	fprintf(stderr, "anyrcu: %s: %s\n", name, what);
+	exit(EXIT_OURS);
+}
+
+void program_find_preload(struct program *p, const char *name, const char *from_bindir)
+{
+	const char *const places[] = { name, from_bindir };
+	char exe[PATH_MAX], path[2 * PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+
+	if (n < 0)
+		program_die("/proc/self/exe", strerror(errno));
+	exe[n] = '\0';
+	*strrchr(exe, '/') = '\0';
+	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
+		snprintf(path, sizeof(path), "%s/%s", exe, places[i]);
+		if (!realpath(path, p->preload))
+			continue;
+		/* The dynamic linker splits the variable there, and knows no way to quote. */
+		if (strpbrk(p->preload, ": "))
+			program_die(p->preload, "cannot be preloaded from a path with a colon or a space in it");
+		return;
+	}
+	program_die(path, strerror(errno));
+}
+
+static _Noreturn void run(struct program *p, int report)
+{
+	const char *others = getenv("LD_PRELOAD");
+	char *preload;
+	int error;
+
+	if (asprintf(&preload, "%s%s%s", p->preload, others && *others ? ":" : "", others ? others : "") >= 0 &&
+	    setenv("LD_PRELOAD", preload, 1) == 0) {
+		signal(SIGCHLD, p->on_child);
+		signal(SIGXFSZ, p->on_too_large);
+		sigprocmask(SIG_SETMASK, &p->mask, NULL);
+		execvp(p->argv[0], p->argv);
+	}
+	error = errno;
+	_exit(write(report, &error, sizeof(error)) == sizeof(error) ? 0 : EXIT_OURS);
+}
+
+void program_start(struct program *p)
+{
+	int report[2], error;
+
+	sigemptyset(&p->signals);
+	sigaddset(&p->signals, SIGCHLD);
+	sigaddset(&p->signals, SIGTERM);
+	sigaddset(&p->signals, SIGHUP);
+	sigprocmask(SIG_BLOCK, &p->signals, &p->mask);
+	p->on_child = signal(SIGCHLD, SIG_DFL);
+	p->on_too_large = signal(SIGXFSZ, SIG_IGN);
+	if (pipe2(report, O_CLOEXEC) != 0 || (p->pid = fork()) < 0)
+		program_die(p->argv[0], strerror(errno));
+	if (p->pid == 0)
+		run(p, report[1]);
+	signal(SIGINT, SIG_IGN);
+	signal(SIGQUIT, SIG_IGN);
+	close(report[1]);
+	if (read(report[0], &error, sizeof(error)) == sizeof(error)) {
+		fprintf(stderr, "anyrcu: %s: %s\n", p->argv[0], strerror(error));
+		exit(error == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_RUN);
+	}
+	close(report[0]);
+}
+
+int program_status(int status)
+{
+	return WIFSIGNALED(status) ? EXIT_KILLED + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+void program_over(struct program *p)
+{
+	signal(SIGINT, SIG_DFL);
+	signal(SIGQUIT, SIG_DFL);
+	sigprocmask(SIG_SETMASK, &p->mask, NULL);
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+#define _GNU_SOURCE
+#include "symbols.h"
+
+#include <elfutils/libdwfl.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Each file has a space of its own, in which it lies where it says itself. */
+static struct file {
+	char *path;
+	Dwfl_Module *module; /* NULL: it cannot be read */
+	struct file *next;
+} *files;
+
+static Dwfl_Module *open_module(const char *path)
+{
+	static char *debuginfo_path;
+	static const Dwfl_Callbacks callbacks = {
+		.find_elf = dwfl_build_id_find_elf,
+		.find_debuginfo = dwfl_standard_find_debuginfo,
+		.section_address = dwfl_offline_section_address,
+		.debuginfo_path = &debuginfo_path,
+	};
+	Dwfl *dwfl = dwfl_begin(&callbacks);
+	Dwfl_Module *module;
+
+	if (!dwfl)
+		return NULL;
+	module = dwfl_report_elf(dwfl, path, path, -1, 0, true);
+	if (module && dwfl_report_end(dwfl, NULL, NULL) == 0)
+		return module;
+	dwfl_end(dwfl);
+	return NULL;
+}
+
+static Dwfl_Module *module_of(const char *path)
+{
+	struct file *f;
+
+	for (f = files; f; f = f->next)
+		if (!strcmp(f->path, path))
+			return f->module;
+	f = malloc(sizeof(*f));
+	if (!f)
+		return NULL;
+	*f = (struct file){ .path = strdup(path), .module = open_module(path), .next = files };
+	if (f->path)
+		files = f;
+	return f->module;
+}
+
+struct symbol symbol_at(const char *path, uint64_t address)
+{
+	Dwfl_Module *module = module_of(path);
+	struct symbol s = { 0 };
+	Dwfl_Line *line;
+	GElf_Off offset;
+	GElf_Sym sym;
+
+	if (!module)
+		return s;
+	s.function = dwfl_module_addrinfo(module, address, &offset, &sym, NULL, NULL, NULL);
+	s.offset = s.function ? offset : 0;
+	s.data = s.function && GELF_ST_TYPE(sym.st_info) != STT_FUNC && GELF_ST_TYPE(sym.st_info) != STT_GNU_IFUNC;
+	line = dwfl_module_getsrc(module, address);
+	if (line)
+		s.file = dwfl_lineinfo(line, NULL, &s.line, NULL, NULL, NULL);
+	return s;
+}
