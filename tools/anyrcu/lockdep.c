@@ -138,10 +138,14 @@ static bool matches(const char *pattern, const char *s)
 
 /* ---- the text of a report ---- */
 
-/* An address in it: "[<0x55d0c0de>] symbol+0x1c (/path/of/module+0x401c)"; the symbol, or all after the bracket, may be missing. */
+/*
+ * In it there are addresses, "[<0x55d0c0de>] symbol+0x1c (/path/of/module+0x401c)", of which the end or the symbol may be missing, and names of locks, which
+ * may be "(/path/of/module+0x401c)": where the lock is, or after "mutex of " the call that initialises it.
+ */
 struct place {
 	size_t length; /* of all that */
-	char module[PATH_MAX];
+	bool name;
+	char module[PATH_MAX]; /* "": not known */
 	uint64_t offset;
 	struct symbol symbol;
 };
@@ -157,41 +161,51 @@ static bool hex_after(const char **s, uint64_t *value)
 	return true;
 }
 
-/* @back: it is a return address, and what is meant is the call before it. */
-static bool read_place(const char *text, bool back, struct place *p)
+/* "(/path/of/module+0x401c)". Returns its end; NULL: it is something else. */
+static const char *read_module(const char *text, struct place *p)
 {
-	const char *at = text, *open, *plus;
+	const char *end = text + strcspn(text, ")\n"), *plus = end;
+
+	if (strncmp(text, "(/", 2) || *end != ')')
+		return NULL;
+	while (*plus != '+' && plus > text)
+		plus--;
+	if (plus == text || (size_t)(plus - text) > sizeof(p->module))
+		return NULL;
+	memcpy(p->module, text + 1, plus - text - 1);
+	p->module[plus - text - 1] = '\0';
+	plus++;
+	return hex_after(&plus, &p->offset) && plus == end ? end + 1 : NULL;
+}
+
+static bool read_place(const char *text, struct place *p)
+{
+	const char *at = text, *end;
 	uint64_t address;
 
-	*p = (struct place){ 0 };
-	if (strncmp(at, "[<", 2))
-		return false;
-	at += 2;
-	if (!hex_after(&at, &address) || strncmp(at, ">]", 2))
-		return false;
-	at += 2;
-	p->length = at - text;
-	open = at + strspn(at, " ");
-	if (*open != '(') {
-		open = strchr(open, '(');
-		if (!open || memchr(at, '\n', open - at) || memchr(at + 1, ' ', open - at - 2))
-			return true;
+	*p = (struct place){ .name = *text == '(' };
+	if (!p->name) {
+		if (strncmp(at, "[<", 2))
+			return false;
+		at += 2;
+		if (!hex_after(&at, &address) || strncmp(at, ">]", 2))
+			return false;
+		at += 2;
+		p->length = at - text;
+		if (*at == ' ' && at[1] != '(') /* the symbol, as far as it is known there */
+			at += 1 + strcspn(at + 1, " \n");
+		at += *at == ' ';
 	}
-	at = open + 1 + strcspn(open + 1, ")\n");
-	if (*at != ')')
-		return true;
-	for (plus = at; plus > open && *plus != '+'; plus--)
-		;
-	if (plus == open || (size_t)(plus - open) > sizeof(p->module))
-		return true;
-	memcpy(p->module, open + 1, plus - open - 1);
-	plus++;
-	if (!hex_after(&plus, &p->offset) || plus != at) {
+	end = read_module(at, p);
+	if (!end) {
 		p->module[0] = '\0';
-		return true;
+		return !p->name;
 	}
-	p->length = at + 1 - text;
-	p->symbol = symbol_at(p->module, p->offset - back);
+	p->length = end - text;
+	p->symbol = symbol_at(p->module, p->offset);
+	/* Code is named by the address that a call returns to: what is meant is the call. */
+	if (!p->symbol.function || !p->symbol.data)
+		p->symbol = symbol_at(p->module, p->offset - 1);
 	return true;
 }
 
@@ -202,21 +216,21 @@ static const char *base(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-/* As it names a lock: short. */
+/* Names are short. */
 static void put_name(FILE *f, const struct place *p)
 {
 	const struct symbol *s = &p->symbol;
 
-	if (s->function && s->data && s->offset)
+	if (!s->function)
+		fprintf(f, "%s+0x%llx", base(p->module), (unsigned long long)p->offset);
+	else if (!s->data && s->file)
+		fprintf(f, "%s:%d", s->function, s->line);
+	else if (!s->data)
+		fprintf(f, "%s+0x%llx", s->function, (unsigned long long)s->offset + 1);
+	else if (s->offset)
 		fprintf(f, "%s+0x%llx", s->function, (unsigned long long)s->offset);
-	else if (s->function && s->data)
-		fputs(s->function, f);
-	else if (s->function && s->file)
-		fprintf(f, "of %s:%d", s->function, s->line);
-	else if (s->function)
-		fprintf(f, "of %s+0x%llx", s->function, (unsigned long long)s->offset + 1);
 	else
-		fprintf(f, "of %s+0x%llx", base(p->module), (unsigned long long)p->offset);
+		fputs(s->function, f);
 }
 
 static void put_place(FILE *f, const struct place *p, const char *text)
@@ -227,59 +241,31 @@ static void put_place(FILE *f, const struct place *p, const char *text)
 		fprintf(f, "%.*s", (int)p->length, text);
 	else if (s->file)
 		fprintf(f, "%s (%s:%d)", s->function ?: "??", s->file, s->line);
-	else if (s->function && !s->data)
-		fprintf(f, "%s+0x%llx (%s)", s->function, (unsigned long long)s->offset + 1, p->module);
-	else if (s->function && s->offset)
-		fprintf(f, "%s+0x%llx", s->function, (unsigned long long)s->offset);
 	else if (s->function)
-		fputs(s->function, f);
+		fprintf(f, "%s+0x%llx (%s)", s->function, (unsigned long long)s->offset + !s->data, p->module);
 	else
 		fprintf(f, "(%s+0x%llx)", p->module, (unsigned long long)p->offset);
-}
-
-/* The name of a lock that has none but where it is or comes from: "mutex [<0x...>]". Returns how long it is; 0: there is none here. */
-static size_t put_lock(FILE *f, const char *text)
-{
-	static const char *const sorts[] = { "mutex ", "rwlock ", "spinlock ", "lock " };
-	struct place p;
-
-	for (size_t i = 0; i < sizeof(sorts) / sizeof(*sorts); i++) {
-		size_t n = strlen(sorts[i]);
-
-		if (strncmp(text, sorts[i], n) || !read_place(text + n, false, &p) || !p.module[0])
-			continue;
-		if (!p.symbol.function || !p.symbol.data) {
-			read_place(text + n, true, &p);
-			fputs(sorts[i], f);
-		}
-		put_name(f, &p);
-		return n + p.length;
-	}
-	return 0;
 }
 
 static char *symbolised(const char *text)
 {
 	struct place p;
 	char *out;
-	size_t size, n;
+	size_t size;
 	FILE *f = open_memstream(&out, &size);
 
 	if (!f)
 		program_die("a report", strerror(ENOMEM));
-	for (const char *at = text; *at; at += n) {
-		n = put_lock(f, at);
-		if (n)
-			continue;
-		n = 1;
-		if (!read_place(at, true, &p)) {
-			fputc(*at, f);
+	while (*text) {
+		if (!read_place(text, &p)) {
+			fputc(*text++, f);
 			continue;
 		}
-		if (p.symbol.data)
-			read_place(at, false, &p);
-		put_place(f, &p, at);
-		n = p.length;
+		if (p.name)
+			put_name(f, &p);
+		else
+			put_place(f, &p, text);
+		text += p.length;
 	}
 	if (fclose(f) != 0)
 		program_die("a report", strerror(ENOMEM));
@@ -298,7 +284,7 @@ static void read_stack(const char *text, struct stack *stack)
 
 	stack->n = 0;
 	while (at && (at = strchr(at, '\n')) && *++at == ' ' && stack->n < sizeof(stack->place) / sizeof(*stack->place))
-		if (read_place(at + strspn(at, " "), true, &stack->place[stack->n]))
+		if (read_place(at + strspn(at, " "), &stack->place[stack->n]))
 			stack->n++;
 }
 
