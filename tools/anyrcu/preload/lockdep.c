@@ -228,22 +228,34 @@ static void on_thread_exit(void *unused)
 	errno = saved;
 }
 
+static struct notice_process *process_place(void)
+{
+	uint32_t pid = syscall(SYS_getpid);
+
+	/* What the process was before it executed another program. */
+	for (uint32_t i = 0; i < NOTICES_PROCESSES; i++)
+		if (atomic_load(&notices->process[i].state) == PROCESS_RUNS && notices->process[i].pid == pid)
+			return &notices->process[i];
+	for (uint32_t i = 0; i < NOTICES_PROCESSES; i++) {
+		uint32_t none = PROCESS_NONE;
+
+		if (!atomic_compare_exchange_strong(&notices->process[i].state, &none, PROCESS_TAKEN))
+			continue;
+		notices->process[i].pid = pid;
+		return &notices->process[i];
+	}
+	return NULL;
+}
+
 /* The process's place among those that are watched; none, and the tool does not wait for it, when there are too many. */
 static void enter_process(void)
 {
-	process = NULL;
-	for (uint32_t i = 0; i < NOTICES_PROCESSES; i++) {
-		struct notice_process *p = &notices->process[i];
-		uint32_t none = PROCESS_NONE;
-
-		if (!atomic_compare_exchange_strong(&p->state, &none, PROCESS_TAKEN))
-			continue;
-		p->pid = syscall(SYS_getpid);
-		strncpy(p->program, program_invocation_short_name, sizeof(p->program) - 1);
-		process = p;
-		atomic_store(&p->state, PROCESS_RUNS);
+	process = process_place();
+	if (!process)
 		return;
-	}
+	memset(process->program, 0, sizeof(process->program));
+	strncpy(process->program, program_invocation_short_name, sizeof(process->program) - 1);
+	atomic_store(&process->state, PROCESS_RUNS);
 }
 
 /* A child of vfork() comes here too, with its parent's memory. */
@@ -312,6 +324,21 @@ EXPORT _Noreturn void _exit(int status)
 
 EXPORT _Noreturn void _Exit(int status) __attribute__((alias("_exit")));
 
+/*
+ * What fork handlers lock is all that there is, in an allocator maybe thousands, and in the child is made anew as often as it is unlocked: they are not
+ * watched. Those of a fork() that libc makes for itself, in daemon(), are.
+ */
+EXPORT pid_t fork(void)
+{
+	enum watch watch = (watched(), me.watch);
+	pid_t pid;
+
+	me.watch = BUSY;
+	pid = real.fork();
+	me.watch = watch;
+	return pid;
+}
+
 EXPORT pid_t _Fork(void)
 {
 	pid_t pid;
@@ -344,20 +371,22 @@ static const struct lockdep_host host = {
 	.masks_told = true,
 };
 
-/* Some have had two versions for twenty years, and programs get the later. */
-static void *find(const char *name)
-{
-	void *f = dlvsym(RTLD_NEXT, name, "GLIBC_2.3.2");
-
-	return f ? f : dlsym(RTLD_NEXT, name);
-}
-
+/*
+ * Looking for what is not there would allocate, and the allocator may take a mutex, which may come before its real function is known. So each is asked for by
+ * the version that there is: some have had two for twenty years.
+ */
 static void find_real(void)
 {
-#define FIND(f) real.f = find(#f);
+#define FIND(f) real.f = dlsym(RTLD_NEXT, #f);
+#if defined(__x86_64__)
+#define FIND_LATER(f) real.f = dlvsym(RTLD_NEXT, #f, "GLIBC_2.3.2");
+#else
+#define FIND_LATER(f) FIND(f)
+#endif
 	REAL_FUNCTIONS(FIND)
-	real.siginterrupt = find("siginterrupt");
-	real.longjmp_chk = find("__longjmp_chk");
+	REAL_LATER_FUNCTIONS(FIND_LATER)
+	real.siginterrupt = dlsym(RTLD_NEXT, "siginterrupt");
+	real.longjmp_chk = dlsym(RTLD_NEXT, "__longjmp_chk");
 }
 
 /* As libc has it, "" names the program. */

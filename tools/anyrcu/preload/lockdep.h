@@ -41,19 +41,21 @@
 	F(pthread_rwlock_unlock)                                                                                       \
 	F(pthread_spin_init) F(pthread_spin_destroy) F(pthread_spin_lock) F(pthread_spin_trylock)                      \
 	F(pthread_spin_unlock)                                                                                         \
-	F(pthread_cond_wait) F(pthread_cond_timedwait) F(pthread_cond_clockwait)                                       \
+	F(pthread_cond_clockwait)                                                                                     \
 	F(pthread_barrier_wait) F(pthread_join) F(sem_wait) F(sem_timedwait) F(sem_clockwait)                          \
 	F(mtx_init) F(mtx_destroy) F(mtx_lock) F(mtx_trylock) F(mtx_timedlock) F(mtx_unlock) F(cnd_wait)               \
 	F(cnd_timedwait) F(thrd_join)                                                                                  \
 	F(sigaction) F(pthread_sigmask) F(sigprocmask) F(sigsuspend) F(siglongjmp) F(setcontext)      \
 	F(swapcontext)                                                                                                 \
-	F(free) F(munmap) F(malloc_usable_size) F(_Fork)
+	F(free) F(munmap) F(malloc_usable_size) F(fork) F(_Fork)
+
+#define REAL_LATER_FUNCTIONS(F) F(pthread_cond_wait) F(pthread_cond_timedwait)
 
 #define DECLARE(f) __typeof__(&f) f;
 extern pid_t _Fork(void);
 extern size_t malloc_usable_size(void *p);
 struct real {
-	REAL_FUNCTIONS(DECLARE)
+	REAL_FUNCTIONS(DECLARE) REAL_LATER_FUNCTIONS(DECLARE)
 	int (*siginterrupt)(int sig, int interrupt); /* deprecated, but used */
 	__typeof__(&longjmp) longjmp_chk;
 };

@@ -60,12 +60,10 @@ static inline bool had(int error)
 	return likely(error == 0) || error == EOWNERDEAD;
 }
 
-/*
- * The child of a fork makes anew what a fork handler locked before, as often as it unlocks that: nobody else is there to miss it.
- */
+/* The child of a fork makes locks anew that were held at the fork: nobody else is there to miss them. */
 static void init_lock(const volatile void *lock, const struct anyrcu_lock_type *type, const void *ip)
 {
-	if (unlikely(in_forked_child) && lockdep_engine.is_held((const void *)lock) == 1)
+	if (unlikely(in_forked_child) && lockdep_engine.is_held((const void *)lock))
 		release(lock, ip);
 	lockdep_engine.init((const void *)lock, type, NULL, class_of_caller(ip), ip);
 }
