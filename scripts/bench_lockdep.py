@@ -28,7 +28,7 @@ def mutex_pair(before):
 
 def redis(before, server="redis-server", requests=50000):
     # The client gets a CPU, so that it takes none from the server.
-    process = subprocess.Popen(before + ["taskset", "-c", "0", server, "--port", "0", "--unixsocket", redis_socket, "--save", "",
+    process = subprocess.Popen(["taskset", "-c", "0"] + before + [server, "--port", "0", "--unixsocket", redis_socket, "--save", "",
                                "--io-threads", "1"], **quiet)
     for _ in range(600):
         if subprocess.run(["redis-cli", "-s", redis_socket, "ping"], **quiet).returncode == 0:

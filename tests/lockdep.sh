@@ -1,10 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT OR GPL-2.0-only
 # anyrcu lockdep, as its users run it, on programs whose mistakes are known.
-# usage: lockdep.sh ANYRCU PROGRAM
+# usage: lockdep.sh ANYRCU PROGRAM PROGRAM_WITH_THE_LIBRARY
 set -eu
 anyrcu=$1
 program=$2
+with_library=$3
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 failed=$dir/failed
@@ -82,6 +83,11 @@ for name in mutex_kinds robust rwlock_recursion try_order ordered_instances reus
 	right $name
 done
 
+# A program that uses the library: one validator sees all its locks.
+run 0 -- "$with_library"
+[ "$(rules)" = "circular-dependency held-at-thread-exit" ] || fail "with the library: $(rules)"
+says '^-> theirs, taken while this was held: ours$'
+
 # Wherever it happens, and whatever the process has done to itself.
 wrong in_child circular-dependency
 wrong in_children circular-dependency
@@ -100,6 +106,7 @@ run 137 -- "$program" killed
 run 127 -- "$dir/none"
 run 125 --model=other -- "$program" abba
 run 125 --error-exitcode=0 -- "$program" abba
+run 0 --suppressions="$(dirname "$0")/../examples/lockdep.suppressions" -- "$program" waits
 run 125 --suppressions="$dir/none" -- "$program" abba
 run 0 --output="$dir/file" -- "$program" abba
 [ ! -s "$dir/err" ] || fail "there is something on standard error beside --output"

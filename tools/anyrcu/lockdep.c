@@ -418,6 +418,10 @@ static void count_process(struct validation *v, const struct notice_process *p)
 {
 	char program[sizeof(p->program)];
 
+	/* When it and its parent entered it at once it is there twice. */
+	for (size_t i = 0; i < NOTICES_PROCESSES; i++)
+		if (&v->notices->process[i] != p && v->notices->process[i].pid == p->pid)
+			return;
 	v->processes++;
 	if (!v->stats)
 		return;

@@ -197,6 +197,13 @@ static void emit(const struct anyrcu_lockdep_report *r)
 
 /* ---- threads and processes ---- */
 
+static bool (*read_lock_held)(void);
+
+static bool in_reader(void)
+{
+	return read_lock_held && read_lock_held();
+}
+
 static pthread_key_t exit_key;
 
 /* Robust mutexes may be held at the end of a thread: who locks them next is told. The kernel has a list of them. */
@@ -223,16 +230,14 @@ static void on_thread_exit(void *unused)
 		pthread_setspecific(exit_key, &me);
 	} else {
 		release_robust();
-		lockdep_engine.thread_exit(false);
+		lockdep_engine.thread_exit(in_reader());
 	}
 	errno = saved;
 }
 
-static struct notice_process *process_place(void)
+static struct notice_process *process_place(uint32_t pid)
 {
-	uint32_t pid = syscall(SYS_getpid);
-
-	/* What the process was before it executed another program. */
+	/* It may have a place: by its parent, or as what it was before it executed another program. */
 	for (uint32_t i = 0; i < NOTICES_PROCESSES; i++)
 		if (atomic_load(&notices->process[i].state) == PROCESS_RUNS && notices->process[i].pid == pid)
 			return &notices->process[i];
@@ -247,15 +252,16 @@ static struct notice_process *process_place(void)
 	return NULL;
 }
 
-/* The process's place among those that are watched; none, and the tool does not wait for it, when there are too many. */
-static void enter_process(void)
+/* The place of a process among those that are watched; none, and the tool does not wait for it, when there are too many. */
+static struct notice_process *enter_process(uint32_t pid)
 {
-	process = process_place();
-	if (!process)
-		return;
-	memset(process->program, 0, sizeof(process->program));
-	strncpy(process->program, program_invocation_short_name, sizeof(process->program) - 1);
-	atomic_store(&process->state, PROCESS_RUNS);
+	struct notice_process *p = process_place(pid);
+
+	if (p) {
+		strncpy(p->program, program_invocation_short_name, sizeof(p->program) - 1);
+		atomic_store(&p->state, PROCESS_RUNS);
+	}
+	return p;
 }
 
 /* A child of vfork() comes here too, with its parent's memory. */
@@ -303,7 +309,7 @@ static void in_child(void)
 	me.tid = port_tid();
 	port_process();
 	lockdep_fork_child();
-	enter_process();
+	process = enter_process(syscall(SYS_getpid));
 	me.watch = me.forks;
 }
 
@@ -335,6 +341,9 @@ EXPORT pid_t fork(void)
 
 	me.watch = BUSY;
 	pid = real.fork();
+	/* The child does it too, but we may have ended by then, and the tool with us. */
+	if (pid > 0 && watch == WATCHED)
+		enter_process(pid);
 	me.watch = watch;
 	return pid;
 }
@@ -364,6 +373,7 @@ static bool is_rt(void)
 }
 
 static const struct lockdep_host host = {
+	.in_reader = in_reader,
 	.rt = is_rt,
 	.emit = emit,
 	.raw_nesting = true,
@@ -417,13 +427,15 @@ static struct notices *map_notices(const char *path)
 	return NULL;
 }
 
-/* A libanyrcu in the program tells the same validator. */
+/* A libanyrcu in the program tells the same validator, and is asked for readers. */
 static void attach_library(void)
 {
 	void (*attach)(const struct lockdep_ops *) = dlsym(RTLD_DEFAULT, "anyrcu_lockdep_attach");
 
-	if (attach)
-		attach(&lockdep_engine);
+	if (!attach)
+		return;
+	read_lock_held = (bool (*)(void))dlsym(RTLD_DEFAULT, "anyrcu_read_lock_held");
+	attach(&lockdep_engine);
 }
 
 static bool start(void)
@@ -439,7 +451,7 @@ static bool start(void)
 	if (!notices || pthread_key_create(&exit_key, on_thread_exit) != 0 || !lockdep_start(&host))
 		return false;
 	atomic_fetch_add(&notices->attached, 1);
-	enter_process();
+	process = enter_process(syscall(SYS_getpid));
 	pthread_atfork(before_fork, after_fork, in_child);
 	attach_library();
 	return true;

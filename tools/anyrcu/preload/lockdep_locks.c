@@ -160,7 +160,7 @@ static struct wait begin_wait(pthread_mutex_t *m, const char *what, const void *
 }
 
 #define wait_with(m, what, call)                                                                                       \
-	__attribute__((cleanup(end_wait))) struct wait w = begin_wait(m, what, CALLER);                                \
+	__attribute__((cleanup(end_wait), unused)) struct wait w = begin_wait(m, what, CALLER);                        \
 	return call
 
 EXPORT int pthread_cond_wait(pthread_cond_t *c, pthread_mutex_t *m)
