@@ -13,7 +13,7 @@ import tempfile
 import time
 
 anyrcu, json_file, *tsan = sys.argv[1:]
-rounds = 3
+rounds = 5
 watched = [anyrcu, "lockdep", "--"]
 source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "bench", "mutex_pair.c")
 work = tempfile.TemporaryDirectory()
@@ -26,7 +26,7 @@ def mutex_pair(before):
     return dict(zip(("pair", "nested"), map(float, out.split())))
 
 
-def redis(before, server="redis-server", requests=50000):
+def redis(before, server="redis-server", requests=400000):
     # The client gets a CPU, so that it takes none from the server.
     process = subprocess.Popen(["taskset", "-c", "0"] + before + [server, "--port", "0", "--unixsocket", redis_socket, "--save", "",
                                "--io-threads", "1"], **quiet)
@@ -35,7 +35,7 @@ def redis(before, server="redis-server", requests=50000):
             break
         time.sleep(0.1)
     out = subprocess.run(["taskset", "-c", "1", "redis-benchmark", "-s", redis_socket, "-t", "set,get", "-n", str(requests), "-c", "30",
-                          "--csv"], check=True, capture_output=True, text=True).stdout
+                          "-P", "16", "--csv"], check=True, capture_output=True, text=True).stdout
     subprocess.run(["redis-cli", "-s", redis_socket, "shutdown", "nosave"], **quiet)
     process.wait()
     return {m[1].lower(): float(m[2]) for m in re.finditer(r'^"(SET|GET)","([0-9.]+)"', out, re.M)}
@@ -48,11 +48,11 @@ runs = [
     ("pair", "anyrcu lockdep", lambda: mutex_pair(watched)),
     ("redis", "bare", lambda: redis([])),
     ("redis", "anyrcu lockdep", lambda: redis(watched)),
-    ("redis", "helgrind", lambda: redis(helgrind, requests=5000)),
+    ("redis", "helgrind", lambda: redis(helgrind, requests=20000)),
 ]
 if tsan:
     os.environ["TSAN_OPTIONS"] = "log_path=/dev/null"
-    runs.append(("redis", "ThreadSanitizer", lambda: redis([], server=tsan[0], requests=20000)))
+    runs.append(("redis", "ThreadSanitizer", lambda: redis([], server=tsan[0], requests=50000)))
 results = {}
 for _ in range(rounds):
     for bench, name, run in runs:
@@ -62,14 +62,14 @@ with open(json_file, "w") as f:
     json.dump({"rounds": rounds, "results": results}, f, indent=1)
     f.write("\n")
 
-for bench, title in (("pair", "an uncontended mutex, locked and unlocked: ns"), ("redis", "redis-benchmark, 30 clients: requests a second")):
+for bench, title in (("pair", "an uncontended mutex, locked and unlocked: ns"), ("redis", "redis-benchmark, 30 clients, 16 requests at a time: requests a second")):
     print(title + "\n")
     keys = list(results[bench]["bare"])
-    print(f"{'':18}" + "".join(f"{k:>34}" for k in keys))
+    print(f"{'':16}" + "".join(f"{k:>46}" for k in keys))
     for name, values in results[bench].items():
         cells = []
         for key in keys:
             v, reference = values[key], statistics.median(results[bench]["bare"][key])
             cells.append(f"{statistics.median(v):,.1f} ({min(v):,.1f}..{max(v):,.1f}) {statistics.median(v) / reference:.2f}x")
-        print(f"{name:18}" + "".join(f"{c:>34}" for c in cells))
+        print(f"{name:16}" + "".join(f"{c:>46}" for c in cells))
     print()

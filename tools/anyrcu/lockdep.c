@@ -581,7 +581,7 @@ int cmd_lockdep(int argc, char **argv)
 	argp_err_exit_status = EXIT_OURS;
 	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &v);
 	p.argv = v.program;
-	program_find_preload(&p, "libanyrcu-lockdep.so", PRELOAD_FROM_BINDIR "/libanyrcu-lockdep.so");
+	program_prepare(&p, "libanyrcu-lockdep.so", PRELOAD_FROM_BINDIR "/libanyrcu-lockdep.so");
 	v.out = v.path ? fopen(v.path, "we") : stderr;
 	if (!v.out)
 		program_die(v.path, strerror(errno));

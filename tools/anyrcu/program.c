@@ -16,12 +16,13 @@ _Noreturn void program_die(const char *name, const char *what)
 	exit(EXIT_OURS);
 }
 
-void program_find_preload(struct program *p, const char *name, const char *from_bindir)
+void program_prepare(struct program *p, const char *name, const char *from_bindir)
 {
 	const char *const places[] = { name, from_bindir };
 	char exe[PATH_MAX], path[2 * PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
 
+	p->on_too_large = signal(SIGXFSZ, SIG_IGN);
 	if (n < 0)
 		program_die("/proc/self/exe", strerror(errno));
 	exe[n] = '\0';
@@ -65,7 +66,6 @@ void program_start(struct program *p)
 	sigaddset(&p->signals, SIGHUP);
 	sigprocmask(SIG_BLOCK, &p->signals, &p->mask);
 	p->on_child = signal(SIGCHLD, SIG_DFL);
-	p->on_too_large = signal(SIGXFSZ, SIG_IGN);
 	if (pipe2(report, O_CLOEXEC) != 0 || (p->pid = fork()) < 0)
 		program_die(p->argv[0], strerror(errno));
 	if (p->pid == 0)

@@ -21,8 +21,11 @@ struct program {
 
 /* Say what is wrong with @name, and exit. */
 _Noreturn void program_die(const char *name, const char *what);
-/* Find what is preloaded: in the build @name lies beside the tool, installed it is at @from_bindir. */
-void program_find_preload(struct program *p, const char *name, const char *from_bindir);
+/*
+ * Find what is preloaded: in the build @name lies beside the tool, installed it is at @from_bindir. From here on a file that is too large is an error
+ * and kills nobody.
+ */
+void program_prepare(struct program *p, const char *name, const char *from_bindir);
 /*
  * Start it. Variables that it is to find are in the environment. Signals are waited for rather than handled: those from the terminal reach
  * the program too, and it decides what comes of them. Returns when it has been executed; exits when it cannot be.

@@ -288,7 +288,7 @@ int cmd_record(int argc, char **argv)
 
 	argp_err_exit_status = EXIT_OURS;
 	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &r);
-	program_find_preload(&r.program, "libanyrcu-record.so", PRELOAD_FROM_BINDIR "/libanyrcu-record.so");
+	program_prepare(&r.program, "libanyrcu-record.so", PRELOAD_FROM_BINDIR "/libanyrcu-record.so");
 	open_file(&r);
 	make_spool(&r);
 	make_pool(&r);
