@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT OR GPL-2.0-only
 # Run benches, all by default. What one measures goes to bench/results, the table as NAME.txt and the raw results as NAME.json.
 # All of them take about ten minutes.
-# usage: bench.sh BUILD_DIR [NAME...]; the names are those of "anyrcu scale", "threads" and "replay"
+# usage: bench.sh BUILD_DIR [NAME...]; the names are those of "anyrcu scale", "threads", "replay" and, only when asked for, "lockdep", which needs what
+#	"deps.sh lockdep" installs, and compares with a redis-server built with ThreadSanitizer if REDIS_TSAN names one
 set -eu
 build=$(cd "$1" && pwd)
 shift
@@ -15,6 +16,7 @@ for name in ${*:-defer alone threads invoke read synchronize flood replay}; do
 	case $name in
 	alone) "$build/tools/anyrcu/anyrcu" scale --readers=0 "$json" defer ;;
 	threads) "$build/tools/anyrcu/anyrcu" scale --threads="$(nproc)" "$json" defer ;;
+	lockdep) scripts/bench_lockdep.py "$build/tools/anyrcu/anyrcu" "$results/lockdep.json" ${REDIS_TSAN:-} ;;
 	replay) scripts/run.sh "$build" "$json" ;;
 	*) "$build/tools/anyrcu/anyrcu" scale "$json" "$name" ;;
 	esac >"$results/$name.txt"
