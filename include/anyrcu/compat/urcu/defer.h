@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* The functions of liburcu's defer_rcu() come with a flavour's header; this brings what liburcu's does. */
+#ifndef ANYRCU_COMPAT_URCU_DEFER_H
+#define ANYRCU_COMPAT_URCU_DEFER_H
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#endif

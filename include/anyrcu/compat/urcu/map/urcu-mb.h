@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* The plain names mean the flavour mb; and the names with the flavour behind them, from before those with it in front. */
+#undef ANYRCU_URCU_MAP
+#undef ANYRCU_URCU_MAP_
+#define ANYRCU_URCU_MAP(x) urcu_mb_##x
+#define ANYRCU_URCU_MAP_(x) _urcu_mb_##x
+#include <urcu/anyrcu/map.h>
+
+#ifndef URCU_NO_COMPAT_IDENTIFIERS
+#define rcu_dereference_mb urcu_mb_dereference
+#define rcu_cmpxchg_pointer_mb urcu_mb_cmpxchg_pointer
+#define rcu_xchg_pointer_mb urcu_mb_xchg_pointer
+#define rcu_set_pointer_mb urcu_mb_set_pointer
+#define rcu_mb_before_fork urcu_mb_before_fork
+#define rcu_mb_after_fork_parent urcu_mb_after_fork_parent
+#define rcu_mb_after_fork_child urcu_mb_after_fork_child
+#define rcu_read_lock_mb urcu_mb_read_lock
+#define rcu_read_unlock_mb urcu_mb_read_unlock
+#define rcu_read_ongoing_mb urcu_mb_read_ongoing
+#define rcu_register_thread_mb urcu_mb_register_thread
+#define rcu_unregister_thread_mb urcu_mb_unregister_thread
+#define rcu_init_mb urcu_mb_init
+#define _rcu_read_lock_mb _urcu_mb_read_lock
+#define _rcu_read_unlock_mb _urcu_mb_read_unlock
+#define _rcu_read_ongoing_mb _urcu_mb_read_ongoing
+#define synchronize_rcu_mb urcu_mb_synchronize_rcu
+#define get_cpu_call_rcu_data_mb urcu_mb_get_cpu_call_rcu_data
+#define get_call_rcu_thread_mb urcu_mb_get_call_rcu_thread
+#define create_call_rcu_data_mb urcu_mb_create_call_rcu_data
+#define set_cpu_call_rcu_data_mb urcu_mb_set_cpu_call_rcu_data
+#define get_default_call_rcu_data_mb urcu_mb_get_default_call_rcu_data
+#define get_call_rcu_data_mb urcu_mb_get_call_rcu_data
+#define get_thread_call_rcu_data_mb urcu_mb_get_thread_call_rcu_data
+#define set_thread_call_rcu_data_mb urcu_mb_set_thread_call_rcu_data
+#define create_all_cpu_call_rcu_data_mb urcu_mb_create_all_cpu_call_rcu_data
+#define free_all_cpu_call_rcu_data_mb urcu_mb_free_all_cpu_call_rcu_data
+#define call_rcu_mb urcu_mb_call_rcu
+#define call_rcu_data_free_mb urcu_mb_call_rcu_data_free
+#define call_rcu_before_fork_mb urcu_mb_call_rcu_before_fork
+#define call_rcu_after_fork_parent_mb urcu_mb_call_rcu_after_fork_parent
+#define call_rcu_after_fork_child_mb urcu_mb_call_rcu_after_fork_child
+#define rcu_barrier_mb urcu_mb_barrier
+#define defer_rcu_mb urcu_mb_defer_rcu
+#define rcu_defer_register_thread_mb urcu_mb_defer_register_thread
+#define rcu_defer_unregister_thread_mb urcu_mb_defer_unregister_thread
+#define rcu_defer_barrier_mb urcu_mb_defer_barrier
+#define rcu_defer_barrier_thread_mb urcu_mb_defer_barrier_thread
+#define rcu_flavor_mb urcu_mb_flavor
+#define urcu_register_rculfhash_atfork_mb urcu_mb_register_rculfhash_atfork
+#define urcu_unregister_rculfhash_atfork_mb urcu_mb_unregister_rculfhash_atfork
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* The plain names mean the flavour memb; and the names with the flavour behind them, from before those with it in front. */
+#undef ANYRCU_URCU_MAP
+#undef ANYRCU_URCU_MAP_
+#define ANYRCU_URCU_MAP(x) urcu_memb_##x
+#define ANYRCU_URCU_MAP_(x) _urcu_memb_##x
+#include <urcu/anyrcu/map.h>
+
+#ifndef URCU_NO_COMPAT_IDENTIFIERS
+#define rcu_dereference_memb urcu_memb_dereference
+#define rcu_cmpxchg_pointer_memb urcu_memb_cmpxchg_pointer
+#define rcu_xchg_pointer_memb urcu_memb_xchg_pointer
+#define rcu_set_pointer_memb urcu_memb_set_pointer
+#define rcu_memb_before_fork urcu_memb_before_fork
+#define rcu_memb_after_fork_parent urcu_memb_after_fork_parent
+#define rcu_memb_after_fork_child urcu_memb_after_fork_child
+#define rcu_read_lock_memb urcu_memb_read_lock
+#define rcu_read_unlock_memb urcu_memb_read_unlock
+#define rcu_read_ongoing_memb urcu_memb_read_ongoing
+#define rcu_register_thread_memb urcu_memb_register_thread
+#define rcu_unregister_thread_memb urcu_memb_unregister_thread
+#define rcu_init_memb urcu_memb_init
+#define _rcu_read_lock_memb _urcu_memb_read_lock
+#define _rcu_read_unlock_memb _urcu_memb_read_unlock
+#define _rcu_read_ongoing_memb _urcu_memb_read_ongoing
+#define synchronize_rcu_memb urcu_memb_synchronize_rcu
+#define get_cpu_call_rcu_data_memb urcu_memb_get_cpu_call_rcu_data
+#define get_call_rcu_thread_memb urcu_memb_get_call_rcu_thread
+#define create_call_rcu_data_memb urcu_memb_create_call_rcu_data
+#define set_cpu_call_rcu_data_memb urcu_memb_set_cpu_call_rcu_data
+#define get_default_call_rcu_data_memb urcu_memb_get_default_call_rcu_data
+#define get_call_rcu_data_memb urcu_memb_get_call_rcu_data
+#define get_thread_call_rcu_data_memb urcu_memb_get_thread_call_rcu_data
+#define set_thread_call_rcu_data_memb urcu_memb_set_thread_call_rcu_data
+#define create_all_cpu_call_rcu_data_memb urcu_memb_create_all_cpu_call_rcu_data
+#define free_all_cpu_call_rcu_data_memb urcu_memb_free_all_cpu_call_rcu_data
+#define call_rcu_memb urcu_memb_call_rcu
+#define call_rcu_data_free_memb urcu_memb_call_rcu_data_free
+#define call_rcu_before_fork_memb urcu_memb_call_rcu_before_fork
+#define call_rcu_after_fork_parent_memb urcu_memb_call_rcu_after_fork_parent
+#define call_rcu_after_fork_child_memb urcu_memb_call_rcu_after_fork_child
+#define rcu_barrier_memb urcu_memb_barrier
+#define defer_rcu_memb urcu_memb_defer_rcu
+#define rcu_defer_register_thread_memb urcu_memb_defer_register_thread
+#define rcu_defer_unregister_thread_memb urcu_memb_defer_unregister_thread
+#define rcu_defer_barrier_memb urcu_memb_defer_barrier
+#define rcu_defer_barrier_thread_memb urcu_memb_defer_barrier_thread
+#define rcu_flavor_memb urcu_memb_flavor
+#define urcu_register_rculfhash_atfork_memb urcu_memb_register_rculfhash_atfork
+#define urcu_unregister_rculfhash_atfork_memb urcu_memb_unregister_rculfhash_atfork
+#endif
