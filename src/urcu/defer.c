@@ -31,21 +31,32 @@ struct ring {
 	} slot[RING];
 };
 
-static pthread_mutex_t life = PTHREAD_MUTEX_INITIALIZER; /* of the runner; before the other */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct ring *rings; /* changed under both */
-static pthread_t runner;
-static uint32_t asleep, stop;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of the emptying */
+static pthread_mutex_t list = PTHREAD_MUTEX_INITIALIZER; /* after the other; never held while a grace period is waited for */
+static struct ring *rings; /* added to under list, taken from under both */
+static bool runs;	   /* the runner; under list */
+static uint32_t asleep;
 static bool strays; /* something was deferred by a thread without a ring */
 static __thread struct ring *mine __attribute__((tls_model("initial-exec")));
 static __thread bool emptying __attribute__((tls_model("initial-exec")));
 
-/* With the lock held: empty one ring, or all. */
+static struct ring *first(void)
+{
+	struct ring *r;
+
+	pthread_mutex_lock(&list);
+	r = rings;
+	pthread_mutex_unlock(&list);
+	return r;
+}
+
+/* With the lock held: empty one ring, or all that there are now. */
 static void empty(struct ring *only)
 {
+	struct ring *from = only ? only : first();
 	bool any = false;
 
-	for (struct ring *r = only ? only : rings; r; r = only ? NULL : r->next) {
+	for (struct ring *r = from; r; r = only ? NULL : r->next) {
 		r->until = load_acquire(&r->head);
 		any |= r->until != r->tail;
 	}
@@ -53,10 +64,13 @@ static void empty(struct ring *only)
 		return;
 	anyrcu_synchronize();
 	emptying = true;
-	for (struct ring *r = only ? only : rings; r; r = only ? NULL : r->next) {
-		for (uint64_t i = r->tail; i != r->until; i++) {
-			r->slot[i % RING].fct(r->slot[i % RING].p);
-			store_release(&r->tail, i + 1);
+	for (struct ring *r = from; r; r = only ? NULL : r->next) {
+		while (r->tail != r->until) {
+			void (*fct)(void *p) = r->slot[r->tail % RING].fct;
+			void *p = r->slot[r->tail % RING].p;
+
+			store_release(&r->tail, r->tail + 1); /* first: the child of a fork() does not invoke what is under way here */
+			fct(p);
 		}
 	}
 	emptying = false;
@@ -77,7 +91,7 @@ static bool all_empty(void)
 	bool yes = true;
 
 	pthread_mutex_lock(&lock);
-	for (struct ring *r = rings; r; r = r->next)
+	for (struct ring *r = first(); r; r = r->next)
 		yes &= load_acquire(&r->head) == r->tail;
 	pthread_mutex_unlock(&lock);
 	return yes;
@@ -86,17 +100,42 @@ static bool all_empty(void)
 static void *run(void *arg)
 {
 	(void)arg;
-	while (!load_acquire(&stop)) {
+	for (;;) {
 		set(&asleep, 1);
 		anyrcu_synchronize();
-		if (!all_empty() || load_acquire(&stop))
-			store(&asleep, 0);
-		else
+		if (all_empty())
 			sleep_on(&asleep);
+		store(&asleep, 0);
 		usleep(10000); /* so that there is something worth a grace period */
 		lock_and_empty(ANYRCU_URCU_MEMB, NULL);
 	}
 	return NULL;
+}
+
+/* The child of a fork() has the rings, and nobody who empties them. */
+static void fork_prepare(void)
+{
+	pthread_mutex_lock(&list);
+}
+
+static void fork_parent(void)
+{
+	pthread_mutex_unlock(&list);
+}
+
+static void fork_child(void)
+{
+	pthread_t runner;
+
+	pthread_mutex_init(&lock, NULL);
+	pthread_mutex_init(&list, NULL);
+	asleep = 0;
+	runs = rings && !thread_start(&runner, run, NULL, -1);
+}
+
+__attribute__((constructor(103))) static void start(void)
+{
+	pthread_atfork(fork_prepare, fork_parent, fork_child);
 }
 
 void anyrcu_urcu_defer(enum anyrcu_urcu_flavor f, void (*fct)(void *p), void *p)
@@ -126,6 +165,7 @@ void anyrcu_urcu_defer(enum anyrcu_urcu_flavor f, void (*fct)(void *p), void *p)
 int anyrcu_urcu_defer_register(void)
 {
 	struct ring *r;
+	pthread_t runner;
 	int err = 0;
 
 	if (mine)
@@ -133,25 +173,20 @@ int anyrcu_urcu_defer_register(void)
 	if (posix_memalign((void **)&r, CAA_CACHE_LINE_SIZE, sizeof(*r)))
 		return -ENOMEM;
 	r->head = r->tail = 0;
-	pthread_mutex_lock(&life);
-	if (!rings) {
-		stop = 0;
+	pthread_mutex_lock(&list);
+	if (!runs)
 		err = thread_start(&runner, run, NULL, -1);
-	}
+	runs = !err;
 	if (!err) {
-		pthread_mutex_lock(&lock);
 		r->next = rings;
-		rings = r;
-		pthread_mutex_unlock(&lock);
-		mine = r;
-	} else {
-		free(r);
+		rings = mine = r;
 	}
-	pthread_mutex_unlock(&life);
+	pthread_mutex_unlock(&list);
+	if (err)
+		free(r);
 	return -err;
 }
 
-/* With the last ring the runner ends, so that the process may fork. */
 void anyrcu_urcu_defer_unregister(enum anyrcu_urcu_flavor f)
 {
 	struct ring *r = mine, **p;
@@ -160,21 +195,16 @@ void anyrcu_urcu_defer_unregister(enum anyrcu_urcu_flavor f)
 	if (!r)
 		return;
 	online = rest_begin(f);
-	pthread_mutex_lock(&life);
 	pthread_mutex_lock(&lock);
 	empty(r);
+	pthread_mutex_lock(&list);
 	for (p = &rings; *p != r; p = &(*p)->next)
 		;
 	*p = r->next;
+	pthread_mutex_unlock(&list);
 	pthread_mutex_unlock(&lock);
 	mine = NULL;
 	free(r);
-	if (!rings) {
-		set(&stop, 1);
-		wake(&asleep);
-		pthread_join(runner, NULL);
-	}
-	pthread_mutex_unlock(&life);
 	rest_end(online);
 }
 

@@ -36,7 +36,7 @@
 #define URCU_FORCE_CAST(type, arg) ((type)(arg))
 #endif
 
-#define caa_is_signed_type(type) ((type)-1 < (type)0)
+#define caa_is_signed_type(type) ((type)-1 < (type)1)
 #define caa_cast_long_keep_sign(v) ((unsigned long)(v))
 
 #define CDS_DEPRECATED(msg) __attribute__((deprecated(msg)))

@@ -5,6 +5,9 @@
 #include <assert.h>
 #include <urcu/config.h>
 
+#if defined(RCU_DEBUG) && !defined(DEBUG_RCU)
+#define DEBUG_RCU
+#endif
 #if defined(DEBUG_RCU) || defined(CONFIG_RCU_DEBUG)
 #define urcu_assert(...) assert(__VA_ARGS__)
 #else
