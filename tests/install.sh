@@ -46,8 +46,52 @@ cc -std=c11 -D_GNU_SOURCE $cflags "$src/examples/first.c" -o "$dir/first-static"
 [ "$("$dir/first-static")" = "reads version 1" ]
 cc -std=c11 -D_GNU_SOURCE -static $cflags "$src/examples/first.c" -o "$dir/first-all-static" "$lib/libanyrcu.a"
 [ "$("$dir/first-all-static")" = "reads version 1" ]
-for header in $(cd "$dir/root" && find . -path '*include/anyrcu/*.h' | sed 's|.*include/||'); do
+for header in $(cd "$dir/root" && find . -path '*include/anyrcu/*.h' ! -path '*/compat/*' | sed 's|.*include/||'); do
 	printf "#include <%s>\nextern int something;\n" "$header" >"$dir/one.c"
 	cc -std=c11 -pedantic -Wall -Wextra -Werror $cflags -fsyntax-only "$dir/one.c"
 	c++ -x c++ -std=c++17 -Wall -Wextra -Werror $cflags -fsyntax-only "$dir/one.c"
+done
+
+# The interface of liburcu: a program that knows nothing else, and each header alone but those that are parts of others.
+cflags=$(pkg-config --cflags anyrcu-urcu)
+libs=$(pkg-config --libs anyrcu-urcu)
+for symbol in $(nm -D --defined-only "$lib/libanyrcu-urcu.so" | awk '$2 != "A" {print $3}'); do
+	name=${symbol%%@*}
+	[ "$name" != "$symbol" ] || { echo "$symbol has no version"; exit 1; }
+	grep -qw "$name" "$src/include/anyrcu/compat/urcu/anyrcu/urcu.h" || { echo "$name is not in the header"; exit 1; }
+done
+cat >"$dir/urcu.c" <<'EOF'
+#include <stdio.h>
+#include <urcu.h>
+
+static void called(struct rcu_head *head)
+{
+	free(head);
+	puts("called");
+}
+
+int main(void)
+{
+	struct rcu_head *head = (struct rcu_head *)malloc(sizeof(*head));
+
+	rcu_register_thread();
+	rcu_read_lock();
+	rcu_read_unlock();
+	synchronize_rcu();
+	call_rcu(head, called);
+	rcu_barrier();
+	rcu_unregister_thread();
+	return 0;
+}
+EOF
+cc -Wall -Wextra -Werror $cflags "$dir/urcu.c" -o "$dir/urcu" $libs
+[ "$(LD_LIBRARY_PATH=$lib "$dir/urcu")" = called ]
+c++ -x c++ -Wall -Wextra -Werror $cflags "$dir/urcu.c" -o "$dir/urcu" $libs
+[ "$(LD_LIBRARY_PATH=$lib "$dir/urcu")" = called ]
+cc -pthread $cflags "$dir/urcu.c" -o "$dir/urcu-static" "$lib/libanyrcu-urcu.a" "$lib/libanyrcu.a"
+[ "$("$dir/urcu-static")" = called ]
+for header in $(cd "$dir/root" && find . -path '*include/anyrcu/compat/*.h' | sed 's|.*compat/||' | grep -v '^urcu/anyrcu/[fm]'); do
+	printf "#define RCU_MEMBARRIER\n#include <%s>\nextern int something;\n" "$header" >"$dir/one.c"
+	cc -std=gnu11 -pedantic -Wall -Wextra -Werror $cflags -fsyntax-only "$dir/one.c"
+	c++ -x c++ -std=gnu++17 -Wall -Wextra -Werror $cflags -fsyntax-only "$dir/one.c"
 done

@@ -22,7 +22,7 @@ struct cds_lfs_head {
 	struct cds_lfs_node node;
 };
 
-/* Without a lock, and with the one that cds_lfs_pop_lock() takes. */
+/* Without a lock, and with the one that cds_lfs_pop_lock() takes; both begin alike. */
 struct __cds_lfs_stack {
 	struct cds_lfs_head *head;
 };
@@ -109,15 +109,20 @@ static inline bool cds_lfs_push(cds_lfs_stack_ptr_t s, struct cds_lfs_node *node
 	return top != NULL;
 }
 
-static inline struct cds_lfs_node *__cds_lfs_pop(cds_lfs_stack_ptr_t s)
+static inline struct cds_lfs_node *anyrcu_lfs_pop(struct __cds_lfs_stack *s)
 {
-	struct cds_lfs_head *top = __atomic_load_n(&s._s->head, __ATOMIC_ACQUIRE);
+	struct cds_lfs_head *top = __atomic_load_n(&s->head, __ATOMIC_ACQUIRE);
 
-	while (top && !__atomic_compare_exchange_n(&s._s->head, &top,
+	while (top && !__atomic_compare_exchange_n(&s->head, &top,
 						   (struct cds_lfs_head *)__atomic_load_n(&top->node.next, __ATOMIC_RELAXED),
 						   true, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE))
 		;
 	return (struct cds_lfs_node *)top;
+}
+
+static inline struct cds_lfs_node *__cds_lfs_pop(cds_lfs_stack_ptr_t s)
+{
+	return anyrcu_lfs_pop(s._s);
 }
 
 static inline struct cds_lfs_head *__cds_lfs_pop_all(cds_lfs_stack_ptr_t s)
@@ -130,7 +135,7 @@ static inline struct cds_lfs_node *cds_lfs_pop_blocking(struct cds_lfs_stack *s)
 	struct cds_lfs_node *node;
 
 	cds_lfs_pop_lock(s);
-	node = __cds_lfs_pop(s);
+	node = anyrcu_lfs_pop((struct __cds_lfs_stack *)s);
 	cds_lfs_pop_unlock(s);
 	return node;
 }
@@ -140,7 +145,7 @@ static inline struct cds_lfs_head *cds_lfs_pop_all_blocking(struct cds_lfs_stack
 	struct cds_lfs_head *head;
 
 	cds_lfs_pop_lock(s);
-	head = __cds_lfs_pop_all(s);
+	head = uatomic_xchg(&s->head, NULL);
 	cds_lfs_pop_unlock(s);
 	return head;
 }

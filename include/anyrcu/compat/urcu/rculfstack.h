@@ -3,6 +3,7 @@
 #ifndef ANYRCU_COMPAT_URCU_RCULFSTACK_H
 #define ANYRCU_COMPAT_URCU_RCULFSTACK_H
 
+#include <stdbool.h>
 #include <urcu/compiler.h>
 #include <urcu/pointer.h>
 

@@ -36,7 +36,7 @@ struct cds_wfcq_node {
 	struct cds_wfcq_node *next;
 };
 
-/* Without a lock, and with the one that cds_wfcq_dequeue_lock() takes. */
+/* Without a lock, and with the one that cds_wfcq_dequeue_lock() takes; both begin alike. */
 struct __cds_wfcq_head {
 	struct cds_wfcq_node node;
 };
@@ -135,11 +135,15 @@ static inline void cds_wfcq_dequeue_unlock(struct cds_wfcq_head *head, struct cd
 	(void)tail;
 }
 
-static inline bool cds_wfcq_empty(cds_wfcq_head_ptr_t head, struct cds_wfcq_tail *tail)
+static inline bool anyrcu_wfcq_empty(struct __cds_wfcq_head *head, struct cds_wfcq_tail *tail)
 {
 	/* After an enqueue only one of the two may have changed so far; either tells. */
-	return !__atomic_load_n(&head._h->node.next, __ATOMIC_ACQUIRE) &&
-	       __atomic_load_n(&tail->p, __ATOMIC_ACQUIRE) == &head._h->node;
+	return !__atomic_load_n(&head->node.next, __ATOMIC_ACQUIRE) && __atomic_load_n(&tail->p, __ATOMIC_ACQUIRE) == &head->node;
+}
+
+static inline bool cds_wfcq_empty(cds_wfcq_head_ptr_t head, struct cds_wfcq_tail *tail)
+{
+	return anyrcu_wfcq_empty(head._h, tail);
 }
 
 /* Append the chain from @first to @last; true if the queue was not empty. */
@@ -180,9 +184,9 @@ static inline struct cds_wfcq_node *anyrcu_wfcq_follow(struct cds_wfcq_node *nod
 	return next;
 }
 
-static inline struct cds_wfcq_node *anyrcu_wfcq_first(cds_wfcq_head_ptr_t head, struct cds_wfcq_tail *tail, bool blocking)
+static inline struct cds_wfcq_node *anyrcu_wfcq_first(struct __cds_wfcq_head *head, struct cds_wfcq_tail *tail, bool blocking)
 {
-	return cds_wfcq_empty(head, tail) ? NULL : anyrcu_wfcq_follow(&head._h->node, blocking);
+	return anyrcu_wfcq_empty(head, tail) ? NULL : anyrcu_wfcq_follow(&head->node, blocking);
 }
 
 static inline struct cds_wfcq_node *anyrcu_wfcq_next(struct cds_wfcq_tail *tail, struct cds_wfcq_node *node, bool blocking)
@@ -194,7 +198,7 @@ static inline struct cds_wfcq_node *anyrcu_wfcq_next(struct cds_wfcq_tail *tail,
 	return __atomic_load_n(&tail->p, __ATOMIC_ACQUIRE) == node ? NULL : anyrcu_wfcq_follow(node, blocking);
 }
 
-static inline struct cds_wfcq_node *anyrcu_wfcq_dequeue(cds_wfcq_head_ptr_t head, struct cds_wfcq_tail *tail, int *state,
+static inline struct cds_wfcq_node *anyrcu_wfcq_dequeue(struct __cds_wfcq_head *head, struct cds_wfcq_tail *tail, int *state,
 							bool blocking)
 {
 	struct cds_wfcq_node *first = anyrcu_wfcq_first(head, tail, blocking), *next, *last = first;
@@ -206,48 +210,48 @@ static inline struct cds_wfcq_node *anyrcu_wfcq_dequeue(cds_wfcq_head_ptr_t head
 	next = __atomic_load_n(&first->next, __ATOMIC_ACQUIRE);
 	if (!next) {
 		/* The last one, as it seems: then the queue is empty again, unless somebody has the place behind it. */
-		__atomic_store_n(&head._h->node.next, (struct cds_wfcq_node *)NULL, __ATOMIC_RELAXED);
-		if (__atomic_compare_exchange_n(&tail->p, &last, &head._h->node, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+		__atomic_store_n(&head->node.next, (struct cds_wfcq_node *)NULL, __ATOMIC_RELAXED);
+		if (__atomic_compare_exchange_n(&tail->p, &last, &head->node, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
 			if (state)
 				*state = CDS_WFCQ_STATE_LAST;
 			return first;
 		}
 		next = anyrcu_wfcq_follow(first, blocking);
 		if (next == CDS_WFCQ_WOULDBLOCK) {
-			__atomic_store_n(&head._h->node.next, first, __ATOMIC_RELAXED);
+			__atomic_store_n(&head->node.next, first, __ATOMIC_RELAXED);
 			return next;
 		}
 	}
-	__atomic_store_n(&head._h->node.next, next, __ATOMIC_RELEASE);
+	__atomic_store_n(&head->node.next, next, __ATOMIC_RELEASE);
 	return first;
 }
 
 /* Move all of the source to the end of the destination. The first is taken from it, then the last; what comes between goes with them. */
-static inline enum cds_wfcq_ret anyrcu_wfcq_splice(cds_wfcq_head_ptr_t to, struct cds_wfcq_tail *to_tail, cds_wfcq_head_ptr_t from,
+static inline enum cds_wfcq_ret anyrcu_wfcq_splice(struct __cds_wfcq_head *to, struct cds_wfcq_tail *to_tail, struct __cds_wfcq_head *from,
 						   struct cds_wfcq_tail *from_tail, bool blocking)
 {
 	struct cds_wfcq_node *first, *last;
 	int turns = 0;
 
-	while (!(first = uatomic_xchg(&from._h->node.next, NULL))) {
-		if (__atomic_load_n(&from_tail->p, __ATOMIC_ACQUIRE) == &from._h->node)
+	while (!(first = uatomic_xchg(&from->node.next, NULL))) {
+		if (__atomic_load_n(&from_tail->p, __ATOMIC_ACQUIRE) == &from->node)
 			return CDS_WFCQ_RET_SRC_EMPTY;
 		if (!blocking)
 			return CDS_WFCQ_RET_WOULDBLOCK;
 		anyrcu_wfcq_wait(&turns);
 	}
-	last = uatomic_xchg(&from_tail->p, &from._h->node);
-	return anyrcu_wfcq_append(to._h, to_tail, first, last) ? CDS_WFCQ_RET_DEST_NON_EMPTY : CDS_WFCQ_RET_DEST_EMPTY;
+	last = uatomic_xchg(&from_tail->p, &from->node);
+	return anyrcu_wfcq_append(to, to_tail, first, last) ? CDS_WFCQ_RET_DEST_NON_EMPTY : CDS_WFCQ_RET_DEST_EMPTY;
 }
 
 static inline struct cds_wfcq_node *__cds_wfcq_first_blocking(cds_wfcq_head_ptr_t head, struct cds_wfcq_tail *tail)
 {
-	return anyrcu_wfcq_first(head, tail, true);
+	return anyrcu_wfcq_first(head._h, tail, true);
 }
 
 static inline struct cds_wfcq_node *__cds_wfcq_first_nonblocking(cds_wfcq_head_ptr_t head, struct cds_wfcq_tail *tail)
 {
-	return anyrcu_wfcq_first(head, tail, false);
+	return anyrcu_wfcq_first(head._h, tail, false);
 }
 
 static inline struct cds_wfcq_node *__cds_wfcq_next_blocking(cds_wfcq_head_ptr_t head, struct cds_wfcq_tail *tail,
@@ -267,35 +271,35 @@ static inline struct cds_wfcq_node *__cds_wfcq_next_nonblocking(cds_wfcq_head_pt
 static inline struct cds_wfcq_node *__cds_wfcq_dequeue_with_state_blocking(cds_wfcq_head_ptr_t head, struct cds_wfcq_tail *tail,
 									   int *state)
 {
-	return anyrcu_wfcq_dequeue(head, tail, state, true);
+	return anyrcu_wfcq_dequeue(head._h, tail, state, true);
 }
 
 static inline struct cds_wfcq_node *__cds_wfcq_dequeue_with_state_nonblocking(cds_wfcq_head_ptr_t head,
 									      struct cds_wfcq_tail *tail, int *state)
 {
-	return anyrcu_wfcq_dequeue(head, tail, state, false);
+	return anyrcu_wfcq_dequeue(head._h, tail, state, false);
 }
 
 static inline struct cds_wfcq_node *__cds_wfcq_dequeue_blocking(cds_wfcq_head_ptr_t head, struct cds_wfcq_tail *tail)
 {
-	return anyrcu_wfcq_dequeue(head, tail, NULL, true);
+	return anyrcu_wfcq_dequeue(head._h, tail, NULL, true);
 }
 
 static inline struct cds_wfcq_node *__cds_wfcq_dequeue_nonblocking(cds_wfcq_head_ptr_t head, struct cds_wfcq_tail *tail)
 {
-	return anyrcu_wfcq_dequeue(head, tail, NULL, false);
+	return anyrcu_wfcq_dequeue(head._h, tail, NULL, false);
 }
 
 static inline enum cds_wfcq_ret __cds_wfcq_splice_blocking(cds_wfcq_head_ptr_t dest_q_head, struct cds_wfcq_tail *dest_q_tail,
 							   cds_wfcq_head_ptr_t src_q_head, struct cds_wfcq_tail *src_q_tail)
 {
-	return anyrcu_wfcq_splice(dest_q_head, dest_q_tail, src_q_head, src_q_tail, true);
+	return anyrcu_wfcq_splice(dest_q_head._h, dest_q_tail, src_q_head._h, src_q_tail, true);
 }
 
 static inline enum cds_wfcq_ret __cds_wfcq_splice_nonblocking(cds_wfcq_head_ptr_t dest_q_head, struct cds_wfcq_tail *dest_q_tail,
 							      cds_wfcq_head_ptr_t src_q_head, struct cds_wfcq_tail *src_q_tail)
 {
-	return anyrcu_wfcq_splice(dest_q_head, dest_q_tail, src_q_head, src_q_tail, false);
+	return anyrcu_wfcq_splice(dest_q_head._h, dest_q_tail, src_q_head._h, src_q_tail, false);
 }
 
 static inline struct cds_wfcq_node *cds_wfcq_dequeue_with_state_blocking(struct cds_wfcq_head *head, struct cds_wfcq_tail *tail,
@@ -304,7 +308,7 @@ static inline struct cds_wfcq_node *cds_wfcq_dequeue_with_state_blocking(struct 
 	struct cds_wfcq_node *node;
 
 	cds_wfcq_dequeue_lock(head, tail);
-	node = anyrcu_wfcq_dequeue(cds_wfcq_head_cast(head), tail, state, true);
+	node = anyrcu_wfcq_dequeue((struct __cds_wfcq_head *)head, tail, state, true);
 	cds_wfcq_dequeue_unlock(head, tail);
 	return node;
 }
@@ -320,7 +324,8 @@ static inline enum cds_wfcq_ret cds_wfcq_splice_blocking(struct cds_wfcq_head *d
 	enum cds_wfcq_ret ret;
 
 	cds_wfcq_dequeue_lock(src_q_head, src_q_tail);
-	ret = anyrcu_wfcq_splice(cds_wfcq_head_cast(dest_q_head), dest_q_tail, cds_wfcq_head_cast(src_q_head), src_q_tail, true);
+	ret = anyrcu_wfcq_splice((struct __cds_wfcq_head *)dest_q_head, dest_q_tail, (struct __cds_wfcq_head *)src_q_head, src_q_tail,
+				 true);
 	cds_wfcq_dequeue_unlock(src_q_head, src_q_tail);
 	return ret;
 }

@@ -32,7 +32,7 @@ struct cds_wfs_head {
 	struct cds_wfs_node node;
 };
 
-/* Without a lock, and with the one that cds_wfs_pop_lock() takes. */
+/* Without a lock, and with the one that cds_wfs_pop_lock() takes; both begin alike. */
 struct __cds_wfs_stack {
 	struct cds_wfs_head *head;
 };
@@ -135,9 +135,9 @@ static inline struct cds_wfs_node *anyrcu_wfs_below(struct cds_wfs_node *node, b
 	return below;
 }
 
-static inline struct cds_wfs_node *anyrcu_wfs_pop(cds_wfs_stack_ptr_t u_stack, int *state, bool blocking)
+static inline struct cds_wfs_node *anyrcu_wfs_pop(struct __cds_wfs_stack *s, int *state, bool blocking)
 {
-	struct cds_wfs_head *top = __atomic_load_n(&u_stack._s->head, __ATOMIC_ACQUIRE);
+	struct cds_wfs_head *top = __atomic_load_n(&s->head, __ATOMIC_ACQUIRE);
 
 	if (state)
 		*state = 0;
@@ -146,7 +146,7 @@ static inline struct cds_wfs_node *anyrcu_wfs_pop(cds_wfs_stack_ptr_t u_stack, i
 
 		if (below == CDS_WFS_WOULDBLOCK)
 			return below;
-		if (__atomic_compare_exchange_n(&u_stack._s->head, &top, (struct cds_wfs_head *)below, false, __ATOMIC_SEQ_CST,
+		if (__atomic_compare_exchange_n(&s->head, &top, (struct cds_wfs_head *)below, false, __ATOMIC_SEQ_CST,
 						__ATOMIC_ACQUIRE)) {
 			if (state && (struct cds_wfs_head *)below == CDS_WFS_END)
 				*state = CDS_WFS_STATE_LAST;
@@ -160,29 +160,34 @@ static inline struct cds_wfs_node *anyrcu_wfs_pop(cds_wfs_stack_ptr_t u_stack, i
 
 static inline struct cds_wfs_node *__cds_wfs_pop_with_state_blocking(cds_wfs_stack_ptr_t u_stack, int *state)
 {
-	return anyrcu_wfs_pop(u_stack, state, true);
+	return anyrcu_wfs_pop(u_stack._s, state, true);
 }
 
 static inline struct cds_wfs_node *__cds_wfs_pop_with_state_nonblocking(cds_wfs_stack_ptr_t u_stack, int *state)
 {
-	return anyrcu_wfs_pop(u_stack, state, false);
+	return anyrcu_wfs_pop(u_stack._s, state, false);
 }
 
 static inline struct cds_wfs_node *__cds_wfs_pop_blocking(cds_wfs_stack_ptr_t u_stack)
 {
-	return anyrcu_wfs_pop(u_stack, NULL, true);
+	return anyrcu_wfs_pop(u_stack._s, NULL, true);
 }
 
 static inline struct cds_wfs_node *__cds_wfs_pop_nonblocking(cds_wfs_stack_ptr_t u_stack)
 {
-	return anyrcu_wfs_pop(u_stack, NULL, false);
+	return anyrcu_wfs_pop(u_stack._s, NULL, false);
+}
+
+static inline struct cds_wfs_head *anyrcu_wfs_pop_all(struct __cds_wfs_stack *s)
+{
+	struct cds_wfs_head *top = uatomic_xchg(&s->head, CDS_WFS_END);
+
+	return top == CDS_WFS_END ? NULL : top;
 }
 
 static inline struct cds_wfs_head *__cds_wfs_pop_all(cds_wfs_stack_ptr_t u_stack)
 {
-	struct cds_wfs_head *top = uatomic_xchg(&u_stack._s->head, CDS_WFS_END);
-
-	return top == CDS_WFS_END ? NULL : top;
+	return anyrcu_wfs_pop_all(u_stack._s);
 }
 
 static inline struct cds_wfs_node *cds_wfs_pop_with_state_blocking(struct cds_wfs_stack *s, int *state)
@@ -190,7 +195,7 @@ static inline struct cds_wfs_node *cds_wfs_pop_with_state_blocking(struct cds_wf
 	struct cds_wfs_node *node;
 
 	cds_wfs_pop_lock(s);
-	node = __cds_wfs_pop_with_state_blocking(s, state);
+	node = anyrcu_wfs_pop((struct __cds_wfs_stack *)s, state, true);
 	cds_wfs_pop_unlock(s);
 	return node;
 }
@@ -205,7 +210,7 @@ static inline struct cds_wfs_head *cds_wfs_pop_all_blocking(struct cds_wfs_stack
 	struct cds_wfs_head *head;
 
 	cds_wfs_pop_lock(s);
-	head = __cds_wfs_pop_all(s);
+	head = anyrcu_wfs_pop_all((struct __cds_wfs_stack *)s);
 	cds_wfs_pop_unlock(s);
 	return head;
 }
