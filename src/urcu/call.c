@@ -159,11 +159,13 @@ static void finish(struct call_rcu_data *c)
 {
 	struct flavor *f = &flavors[c->f];
 	struct call_rcu_data **p;
+	bool turning;
 
 	do {
-		anyrcu_barrier(); /* all that names the helper arrives, but what is late, which turns first */
+		turning = load_acquire(&c->turning);
+		anyrcu_barrier(); /* all that names the helper arrives, but what is late, which turns first; and a turn that is at its end ends */
 		run(c);
-	} while (load_acquire(&c->turning));
+	} while (turning || load_acquire(&c->turning));
 	pthread_mutex_lock(&f->lock);
 	for (p = &f->helpers; *p != c; p = &(*p)->next)
 		;
@@ -376,8 +378,10 @@ void anyrcu_urcu_free(enum anyrcu_urcu_flavor f, struct call_rcu_data *c)
 		return;
 	online = rest_begin(f);
 	thread = c->thread;
+	pthread_mutex_lock(&flavors[f].lock); /* which it takes before it frees what is touched here */
 	set(&c->stop, true);
 	wake(&c->asleep);
+	pthread_mutex_unlock(&flavors[f].lock);
 	/* It waits for a grace period: in a section, where liburcu allows this too, let it end by itself. */
 	if (anyrcu_read_lock_held())
 		pthread_detach(thread);
