@@ -134,7 +134,9 @@ int main(void)
 	}
 	rcu_read_unlock();
 	printf("deleted %d\n", deleted);
+	rcu_thread_offline(); /* it waits for who resizes the table, who waits for a grace period */
 	printf("destroyed %d\n", cds_lfht_destroy(table, NULL));
+	rcu_thread_online();
 	/* By hand, in a table that is not resized by itself: in qsbr, liburcu-cds 0.13 waits for ever when the two meet. */
 	table = cds_lfht_new_flavor(64, 64, 0, 0, &rcu_flavor, NULL);
 	CHECK(table);
