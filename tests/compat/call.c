@@ -108,10 +108,12 @@ static void helpers(void)
 	set_thread_call_rcu_data(mine);
 	call_rcu(&o[3].head, callback);
 	set_thread_call_rcu_data(NULL);
+	rcu_thread_offline(); /* or liburcu waits for ever in qsbr, with a helper that waits for a grace period */
 	call_rcu_data_free(mine);
 	call_rcu_data_free(pinned);
 	call_rcu_data_free(NULL);
 	call_rcu_data_free(get_default_call_rcu_data());
+	rcu_thread_online();
 	rcu_barrier();
 	printf("freed: called %d\n", o[3].called);
 }
@@ -140,13 +142,17 @@ static void cpus(void)
 	printf("by CPU: called %d, by its helper %d\n", o.called, !!pthread_equal(o.where, get_call_rcu_thread(one)));
 	printf("taken away: %d\n", set_cpu_call_rcu_data(0, NULL));
 	synchronize_rcu();
+	rcu_thread_offline();
 	call_rcu_data_free(one);
+	rcu_thread_online();
 
 	printf("one for each: %d\n", create_all_cpu_call_rcu_data(0));
 	CHECK(get_cpu_call_rcu_data(0));
 	memset(&o, 0, sizeof(o));
 	call_rcu(&o.head, callback);
+	rcu_thread_offline();
 	free_all_cpu_call_rcu_data();
+	rcu_thread_online();
 	CHECK(get_cpu_call_rcu_data(0) == NULL);
 	rcu_barrier();
 	printf("one for each: called %d\n", o.called);
