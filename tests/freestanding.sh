@@ -16,7 +16,7 @@ undefined()
 		grep -vE '^(port_|mem(set|cpy|move|cmp)$|_GLOBAL_OFFSET_TABLE_$|__tls_get_addr$)' || true
 }
 
-core=$(find "$src"/src/base "$src"/src/pages "$src"/src/gp "$src"/src/lockdep "$src"/src/context "$src"/src/defer -name '*.c')
+core=$(find "$src"/src/base "$src"/src/pages "$src"/src/gp "$src"/src/lockdep "$src"/src/context "$src"/src/defer "$src"/src/domain -name '*.c')
 found=$(undefined $core)
 if [ -n "$found" ]; then
 	echo "the core needs: $found"

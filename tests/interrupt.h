@@ -28,7 +28,7 @@ struct insn {
 	uint8_t is;
 };
 
-#define INSNS_MAX 20000
+#define INSNS_MAX 40000
 extern struct insn *insns;
 extern int ninsns;
 

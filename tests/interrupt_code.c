@@ -26,7 +26,7 @@ static int nfunctions;
 
 static struct edge {
 	int from, to;
-} edges[20000];
+} edges[40000];
 static int nedges;
 
 static _Noreturn void give_up(const char *what)

@@ -25,6 +25,7 @@ allow src/pages "$free|base/.*|port/port\.h|pages/.*|anyrcu/page\.h"
 allow src/gp "$free|base/.*|port/port\.h|gp/.*|anyrcu/(rcu|config)\.h"
 allow src/context "$free|base/.*|port/port\.h|lockdep/lockdep\.h|pages/pages\.h|context/.*|anyrcu/(context|lock|rcu)\.h"
 allow src/defer "$free|base/.*|port/port\.h|port/posix/rseq\.h|lockdep/lockdep\.h|pages/pages\.h|gp/gp\.h|context/context\.h|defer/.*|anyrcu/(defer|config|page)\.h"
+allow src/domain "$free|base/.*|port/port\.h|pages/pages\.h|gp/gp\.h|defer/defer\.h|domain/.*|anyrcu/(domain|page)\.h"
 for part in include/anyrcu/*.h include/anyrcu/inline; do
 	allow "$part" "$free|$public|signal\.h"
 done

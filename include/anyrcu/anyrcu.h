@@ -9,6 +9,7 @@
 #include <anyrcu/config.h>
 #include <anyrcu/context.h>
 #include <anyrcu/defer.h>
+#include <anyrcu/domain.h>
 #include <anyrcu/lock.h>
 #include <anyrcu/lockdep.h>
 #include <anyrcu/page.h>

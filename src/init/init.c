@@ -9,6 +9,7 @@
 #include <anyrcu/anyrcu.h>
 #include <context/context.h>
 #include <defer/defer.h>
+#include <domain/domain.h>
 #include <errno.h>
 #include <init/init.h>
 #include <lockdep/lockdep.h>
@@ -194,6 +195,7 @@ static void thread_exit(void)
 
 static void fork_prepare(void)
 {
+	domain_fork_prepare();
 	port_lock(&configuring);
 	context_fork_prepare();
 	defer_fork_prepare();
@@ -209,6 +211,7 @@ static void fork_parent(void)
 	defer_fork_parent();
 	context_fork_parent();
 	port_unlock(&configuring);
+	domain_fork_parent();
 }
 
 static void fork_child(void)
@@ -222,6 +225,7 @@ static void fork_child(void)
 	worker_fork_child();
 	context_fork_child();
 	port_unlock(&configuring);
+	domain_fork_child(true);
 }
 
 static void wake_urgent(void)
@@ -257,6 +261,26 @@ __attribute__((constructor(102))) static void start(void)
 	pthread_atfork(fork_prepare, fork_parent, fork_child);
 	if (anyrcu_init(NULL) == -EAGAIN)
 		port_report("no worker could be started; anyrcu_reclaim(), anyrcu_barrier() and anyrcu_synchronize() still work");
+}
+
+/* ---- domains ---- */
+
+struct anyrcu_domain *anyrcu_domain_create(const struct anyrcu_source *source, const struct anyrcu_domain_config *config)
+{
+	struct anyrcu_domain *d;
+	int err = domain_make(&d, source, config);
+
+	if (err) {
+		errno = err == DOMAIN_EINVAL ? EINVAL : ENOMEM;
+		return NULL;
+	}
+	err = domain_start(d, port_thread_start);
+	if (err) {
+		domain_unmake(d);
+		errno = EAGAIN;
+		return NULL;
+	}
+	return d;
 }
 
 /* ---- statistics ---- */
