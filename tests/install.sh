@@ -31,6 +31,8 @@ done
 # The tool finds what it preloads, and the manual its pages.
 LD_LIBRARY_PATH=$lib "$(find "$dir/root" -name anyrcu -path '*/bin/*')" record -o "$dir/trace" -- true 2>"$dir/said" || { cat "$dir/said"; exit 1; }
 [ -s "$dir/trace" ]
+LD_LIBRARY_PATH=$lib "$(find "$dir/root" -name anyrcu -path '*/bin/*')" urcu --report -- true 2>"$dir/said" || { cat "$dir/said"; exit 1; }
+grep -q 'nothing was deferred' "$dir/said"
 man=$(dirname "$(find "$dir/root" -name anyrcu.7)")/..
 [ "$(find "$man" -name '*.[1-9]' | wc -l)" = "$(find "$src/docs/man" -name '*.[1-9]' | wc -l)" ]
 # Where there is systemtap's header there are probes.

@@ -20,6 +20,7 @@ static const struct command {
 	{ "replay", cmd_replay },
 	{ "scale", cmd_scale },
 	{ "torture", cmd_torture },
+	{ "urcu", cmd_urcu },
 };
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -56,7 +57,8 @@ static const struct argp argp = {
 	       "  record    run a program and write down what it allocates and frees\n"
 	       "  replay    do what a trace says again, with every free deferred, once for each scheme\n"
 	       "  scale     measure synthetic loads\n"
-	       "  torture   attack the library, and see whether it holds\n\n"
+	       "  torture   attack the library, and see whether it holds\n"
+	       "  urcu      run a program built for liburcu with its deferral on anyrcu\n\n"
 	       "'anyrcu COMMAND --help' says more. The manual is anyrcu(1).",
 };
 

@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "program.h"
 
+#include "beside.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -18,25 +20,14 @@ _Noreturn void program_die(const char *name, const char *what)
 
 void program_prepare(struct program *p, const char *name, const char *from_bindir)
 {
-	const char *const places[] = { name, from_bindir };
-	char exe[PATH_MAX], path[2 * PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+	int err = beside(name, from_bindir, p->preload);
 
 	p->on_too_large = signal(SIGXFSZ, SIG_IGN);
-	if (n < 0)
-		program_die("/proc/self/exe", strerror(errno));
-	exe[n] = '\0';
-	*strrchr(exe, '/') = '\0';
-	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
-		snprintf(path, sizeof(path), "%s/%s", exe, places[i]);
-		if (!realpath(path, p->preload))
-			continue;
-		/* The dynamic linker splits the variable there, and knows no way to quote. */
-		if (strpbrk(p->preload, ": "))
-			program_die(p->preload, "cannot be preloaded from a path with a colon or a space in it");
-		return;
-	}
-	program_die(path, strerror(errno));
+	if (err)
+		program_die(name, strerror(err));
+	/* The dynamic linker splits the variable there, and knows no way to quote. */
+	if (strpbrk(p->preload, ": "))
+		program_die(p->preload, "cannot be preloaded from a path with a colon or a space in it");
 }
 
 static _Noreturn void run(struct program *p, int report)

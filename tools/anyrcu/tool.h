@@ -66,5 +66,6 @@ int cmd_record(int argc, char **argv);
 int cmd_replay(int argc, char **argv);
 int cmd_scale(int argc, char **argv);
 int cmd_torture(int argc, char **argv);
+int cmd_urcu(int argc, char **argv);
 
 #endif

@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "beside.h"
 #include "options.h"
 #include "torture/faults.h"
 
@@ -127,35 +128,18 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	}
 }
 
-/* In the build it lies beside the tool, installed where programs for programs are. */
-static bool find_program(char path[2 * PATH_MAX])
-{
-	static const char *const places[] = { "anyrcu-torture", TORTURE_FROM_BINDIR };
-	char exe[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
-
-	exe[n > 0 ? n : 0] = '\0';
-	*(strrchr(exe, '/') ?: exe) = '\0';
-	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
-		snprintf(path, 2 * PATH_MAX, "%s/%s", exe, places[i]);
-		if (access(path, X_OK) == 0)
-			return true;
-	}
-	return false;
-}
-
 static bool start(const struct asked *a, pid_t *pid)
 {
-	static char path[2 * PATH_MAX], text[6][24];
+	static char path[PATH_MAX] = "anyrcu-torture", text[6][24];
 	const uint64_t numbers[] = { a->seed, a->seconds, a->threads, a->faults, a->mistake, a->json };
 	char *argv[] = { path, text[0], text[1], text[2], text[3], text[4], text[5], NULL };
-	int err = ENOENT;
+	int err = beside("anyrcu-torture", TORTURE_FROM_BINDIR, path);
 
 	for (size_t i = 0; i < 6; i++)
 		snprintf(text[i], sizeof(text[i]), "%lld", (long long)numbers[i]);
 	if (a->mistake >= 0 && *mistakes[a->mistake].env)
 		putenv((char *)mistakes[a->mistake].env);
-	if (find_program(path))
+	if (!err)
 		err = posix_spawn(pid, path, NULL, NULL, argv, environ);
 	if (err)
 		fprintf(stderr, "anyrcu: %s: %s\n", path, strerror(err));
