@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT OR GPL-2.0-only
 # Run benches, all by default. What one measures goes to bench/results, the table as NAME.txt and the raw results as NAME.json.
-# All of them take about ten minutes.
-# usage: bench.sh BUILD_DIR [NAME...]; the names are those of "anyrcu scale", "threads", "replay" and, only when asked for, "lockdep", which needs what
+# All of them take about fifteen minutes.
+# usage: bench.sh BUILD_DIR [NAME...]; the names are those of "anyrcu scale", "threads", "replay", "urcu" and, only when asked for, "lockdep", which needs what
 #	"deps.sh lockdep" installs, and compares with a redis-server built with ThreadSanitizer if REDIS_TSAN names one
 set -eu
 build=$(cd "$1" && pwd)
@@ -11,8 +11,12 @@ cd "$(dirname "$0")/.."
 results=$(pwd)/bench/results
 mkdir -p "$results"
 
-for name in ${*:-defer alone threads invoke read synchronize flood replay}; do
+for name in ${*:-defer alone threads invoke read synchronize flood replay urcu}; do
 	json=--json=$results/$name.json
+	if [ "$name" = urcu ]; then
+		scripts/bench-urcu.py "$build" "$results"
+		continue
+	fi
 	case $name in
 	alone) "$build/tools/anyrcu/anyrcu" scale --readers=0 "$json" defer ;;
 	threads) "$build/tools/anyrcu/anyrcu" scale --threads="$(nproc)" "$json" defer ;;
