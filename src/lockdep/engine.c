@@ -563,6 +563,8 @@ static void thread_exit(bool in_reader)
 		if (report_begin(ANYRCU_LOCKDEP_EXIT, t->depth ? t->held[0].class : 0, t->depth ? (uintptr_t)t->held[0].ip : 0)) {
 			say("thread %u ends%s%s\n", (uint64_t)t->tid, t->depth ? " while it holds locks" : "",
 			    in_reader ? ", inside a read-side critical section" : "");
+			for (uint32_t i = 0; i < t->depth; i++) /* so that they are what it is about */
+				say_lock(&t->held[i]);
 			report_end(t);
 		}
 		slow_end(t);

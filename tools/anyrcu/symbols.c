@@ -50,11 +50,32 @@ static Dwfl_Module *module_of(const char *path)
 	return f->module;
 }
 
+/* Of a compilation unit without a table of its addresses, as clang makes them: that takes asking each. */
+static void find_line(Dwfl_Module *module, uint64_t address, struct symbol *s)
+{
+	Dwfl_Line *line = dwfl_module_getsrc(module, address);
+	Dwarf_Die *unit = NULL;
+	Dwarf_Addr bias;
+	Dwarf_Line *found;
+
+	if (line) {
+		s->file = dwfl_lineinfo(line, NULL, &s->line, NULL, NULL, NULL);
+		return;
+	}
+	while ((unit = dwfl_module_nextcu(module, unit, &bias))) {
+		if (dwarf_haspc(unit, address - bias) <= 0)
+			continue;
+		found = dwarf_getsrc_die(unit, address - bias);
+		if (found && dwarf_lineno(found, &s->line) == 0)
+			s->file = dwarf_linesrc(found, NULL, NULL);
+		return;
+	}
+}
+
 struct symbol symbol_at(const char *path, uint64_t address)
 {
 	Dwfl_Module *module = module_of(path);
 	struct symbol s = { 0 };
-	Dwfl_Line *line;
 	GElf_Off offset;
 	GElf_Sym sym;
 
@@ -63,8 +84,6 @@ struct symbol symbol_at(const char *path, uint64_t address)
 	s.function = dwfl_module_addrinfo(module, address, &offset, &sym, NULL, NULL, NULL);
 	s.offset = s.function ? offset : 0;
 	s.data = s.function && GELF_ST_TYPE(sym.st_info) != STT_FUNC && GELF_ST_TYPE(sym.st_info) != STT_GNU_IFUNC;
-	line = dwfl_module_getsrc(module, address);
-	if (line)
-		s.file = dwfl_lineinfo(line, NULL, &s.line, NULL, NULL, NULL);
+	find_line(module, address, &s);
 	return s;
 }
