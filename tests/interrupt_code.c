@@ -265,6 +265,11 @@ const char *code_excuse(int i)
 		{ "port_tid", 8, "gettid() fails" },
 		{ "port_tid_dead", 8, "a child that ran no fork handlers" },
 		{ "port_thread_exit_arm", 2, "before the constructor has run" },
+		{ "anyrcu_page_alloc", 4, "the validator is on" },
+		{ "page_by_policy", 60, "a policy that is not for any context" },
+		{ "context_preemptible", 60, "the same" },
+		{ "context_close", 40, "the same" },
+		{ "port_pi_works", 80, "the same, and the model rt" },
 		{ "port_map", 60, "aligned to more than a page, for the zone" },
 		{ "port_unmap", 60, "the same" },
 	};

@@ -89,7 +89,7 @@ static void page_fill(struct defer_page *p, uint32_t at, uintptr_t key, const st
  * The policies but NOLOCKS are ways to make an allocation that may take a lock safe: by not making it. ANYRCU_GFP_NOWAIT holds off signals
  * while it has the lock, so that where a policy errs, a handler waits for another thread, but never for itself.
  */
-static void *page_by_policy(const struct slot *s, unsigned flags)
+static noinline void *page_by_policy(const struct slot *s, unsigned flags)
 {
 	bool may = true;
 
