@@ -4,7 +4,7 @@
 # known and true is in docs/lockdep-findings.md.
 # usage: lockdep-programs.sh ANYRCU SOURCE_DIR
 set -eu
-anyrcu=$1
+anyrcu=$(realpath "$1")
 here=$(cd "$2/tests/lockdep" && pwd)
 "$2/scripts/deps.sh" lockdep
 dir=$(mktemp -d)
