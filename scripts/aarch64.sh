@@ -15,6 +15,9 @@ export QEMU_LD_PREFIX=/usr/aarch64-linux-gnu
 
 # What the emulator cannot do: start threads in the child of a process that had some,
 except=' fork_with_work_pending fork_in_section fork_when_online fork_storm fork_from_handler exit_while_all_defer right_use_across_fork '
+except="$except fork_child forks works_in_child works_in_child_full works_in_child_rt forked_none forked_full forked_rt "
+# be stopped while it starts threads, step through itself, tell a waiter that the holder of its lock has ended,
+except="$except stopped_and_continued interrupted_everywhere interrupted_from_the_first holder_has_ended "
 # filter system calls,
 except="$except no_system_call membarrier_refused_later membarrier_refused_meanwhile membarrier_and_affinity_refused_later "
 # have as little memory, and as few threads, as what it emulates.
@@ -48,7 +51,7 @@ all()
 	how=$1
 	shift
 	echo "aarch64, $how: $(env "$@" qemu-aarch64 $dir/tests/paths); deferral by $([ "$sequences" = 0 ] && echo atomics || echo sequences)"
-	for program in rcu page defer context config debug life system; do
+	for program in rcu page defer domain context lock model lockdep config debug life system; do
 		status=0
 		env "$@" TEST_EXCEPT="$except" TEST_EMULATOR=qemu-aarch64 TEST_EMULATED="$dir/tests/test_$program" \
 			"$native/tests/test_$program" >"$log" 2>&1 || status=$?
@@ -56,7 +59,7 @@ all()
 	done
 	status=0
 	env "$@" meson test -C $dir --no-rebuild --suite run --print-errorlogs >"$log" 2>&1 || status=$?
-	count $status "$how, one of stress, unit, dlopen, example"
+	count $status "$how, one of stress, unit, dlopen, examples"
 }
 all membarrier ANYRCU_MEMBARRIER=1
 all "no membarrier" ANYRCU_MEMBARRIER=0
