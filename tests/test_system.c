@@ -214,22 +214,25 @@ static void cpus_taken_away(void)
 
 static void *signalled_to_stop(void *arg)
 {
-	pid_t parent = getpid(), pid = fork();
+	_Atomic bool *end = mmap(NULL, sizeof(*end), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid_t parent = getpid(), pid;
 
+	CHECK(end != MAP_FAILED);
+	pid = fork();
 	if (!pid) {
 		/* Leave the parent the CPU between two stops, and end with it. */
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		for (;;) {
+		while (!atomic_load(end)) {
 			test_sleep_ms(2);
 			kill(parent, SIGSTOP);
 			test_sleep_ms(2);
 			kill(parent, SIGCONT);
 		}
+		_exit(0);
 	}
 	UNTIL(atomic_load(&stop));
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
-	kill(parent, SIGCONT);
+	atomic_store(end, true);
+	CHECK(child_ended_well(pid)); /* it ends when it has let us go on, or nobody would */
 	return NULL;
 }
 
