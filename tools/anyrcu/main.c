@@ -49,7 +49,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 static const struct argp argp = {
 	.parser = parse,
 	.args_doc = "COMMAND [OPTION...]",
-	.doc = "Measure deferred reclamation.\v"
+	.doc = "Measure, attack and use deferred reclamation, and watch locks.\v"
 	       "Commands:\n"
 	       "  contexts  call each entry point from each context, and print what happens\n"
 	       "  lockdep   run a program and report what its locks could come to\n"
