@@ -40,6 +40,7 @@ int code_at(uintptr_t addr); /* -1: none */
  * Why a reachable instruction of the library may stay uncovered, or NULL. To be asked once for each, as some
  * reasons are good for so many.
  */
+void code_excuses_renew(void); /* as if none had been used */
 const char *code_excuse(int i);
 
 /* ---- interrupt_scene.c: the process that is interrupted ---- */

@@ -253,26 +253,34 @@ static bool leads_to_bug(int i)
 	return false;
 }
 
+static struct {
+	const char *function;
+	int most; /* instructions */
+	const char *why;
+} excuses[] = {
+	{ "anyrcu_reader_enter_slow", 8, "the inline lock once more, if the record were in use, which it cannot be" },
+	{ "reader_register", 8, "a block without records; the child of a fork by a handler" },
+	{ "port_tid", 8, "gettid() fails" },
+	{ "port_tid_dead", 8, "a child that ran no fork handlers" },
+	{ "port_thread_exit_arm", 2, "before the constructor has run" },
+	{ "anyrcu_page_alloc", 4, "the validator is on" },
+	{ "page_by_policy", 60, "a policy that is not for any context" },
+	{ "context_preemptible", 60, "the same" },
+	{ "context_close", 40, "the same" },
+	{ "port_pi_works", 80, "the same, and the model rt" },
+	{ "port_map", 60, "aligned to more than a page, for the zone" },
+	{ "port_unmap", 60, "the same" },
+};
+
+static int used[sizeof(excuses) / sizeof(excuses[0])];
+
+void code_excuses_renew(void)
+{
+	memset(used, 0, sizeof(used));
+}
+
 const char *code_excuse(int i)
 {
-	static struct {
-		const char *function;
-		int most; /* instructions */
-		const char *why;
-	} excuses[] = {
-		{ "anyrcu_reader_enter_slow", 8, "the inline lock once more, if the record were in use, which it cannot be" },
-		{ "reader_register", 8, "a block without records; the child of a fork by a handler" },
-		{ "port_tid", 8, "gettid() fails" },
-		{ "port_tid_dead", 8, "a child that ran no fork handlers" },
-		{ "port_thread_exit_arm", 2, "before the constructor has run" },
-		{ "anyrcu_page_alloc", 4, "the validator is on" },
-		{ "page_by_policy", 60, "a policy that is not for any context" },
-		{ "context_preemptible", 60, "the same" },
-		{ "context_close", 40, "the same" },
-		{ "port_pi_works", 80, "the same, and the model rt" },
-		{ "port_map", 60, "aligned to more than a page, for the zone" },
-		{ "port_unmap", 60, "the same" },
-	};
 	const char *text = insns[i].text;
 
 	if (!strncmp(text, "nop", 3) || !strncmp(text, "data16", 6) || !strncmp(text, "cs nop", 6) || !strcmp(text, "xchg   %ax,%ax"))
@@ -282,7 +290,7 @@ const char *code_excuse(int i)
 	if (leads_to_bug(i))
 		return "the program is about to be ended";
 	for (size_t e = 0; e < sizeof(excuses) / sizeof(excuses[0]); e++)
-		if (!strcmp(insns[i].function, excuses[e].function) && excuses[e].most-- > 0)
+		if (!strcmp(insns[i].function, excuses[e].function) && used[e]++ < excuses[e].most)
 			return excuses[e].why;
 	return NULL;
 }
