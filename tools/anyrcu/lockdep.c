@@ -574,7 +574,7 @@ int cmd_lockdep(int argc, char **argv)
 		.args_doc = "PROGRAM [ARG...]",
 		.doc = "Run PROGRAM and report what its locks could come to in another run.",
 	};
-	struct validation v = { 0 };
+	static struct validation v;
 	struct program p = { 0 };
 	int status;
 
