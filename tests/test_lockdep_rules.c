@@ -457,7 +457,7 @@ static const struct {
 
 /* ---- the run ---- */
 
-static const char *at; /* where in the steps we are; one thread runs at a time */
+static const char *volatile at; /* where in the steps we are; one thread runs at a time, and handlers inside of raise() */
 static _Atomic bool inner_done;
 
 static void run(void);
