@@ -12,6 +12,9 @@
  * run assert right
  * run assert right -DRECORDS=2
  * run assert right -DFORK
+ * run cycles right
+ * run cycles right -DRECORDS=2
+ * run cycles right -DFORK
  * run assert broken -DNO_GENERATION
  * run assert broken -DFREED_WITHOUT_GENERATION
  * run assert broken -DRECORDS=2 -DNO_LOOK_FOR_OWN

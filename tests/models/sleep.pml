@@ -11,6 +11,8 @@
  *
  * run safety right
  * run safety right -DWEAK
+ * run cycles right
+ * run cycles right -DWEAK
  * run safety broken -DWEAK -DNO_FENCE_IN_SLEEP
  * run safety broken -DWEAK -DNO_FENCE_IN_WAKE
  * run safety broken -DNO_LOOK
