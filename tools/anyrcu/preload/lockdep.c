@@ -18,6 +18,7 @@
 #include <port/posix/init.h>
 
 #include "notices.h"
+#include "shared.h"
 
 struct real real;
 __thread __attribute__((tls_model("initial-exec"))) struct me me;
@@ -407,26 +408,6 @@ static void find_executable(void)
 	executable[n > 0 ? n : 0] = '\0';
 }
 
-/* Raw calls, as open() and close() are cancellation points and what we stand in for is none. */
-static struct notices *map_notices(const char *path)
-{
-	int fd = syscall(SYS_openat, AT_FDCWD, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0);
-	struct notices *map = MAP_FAILED;
-	struct stat st;
-
-	if (fd < 0)
-		return NULL;
-	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == sizeof(*map))
-		map = mmap(NULL, sizeof(*map), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	syscall(SYS_close, fd);
-	if (map == MAP_FAILED)
-		return NULL;
-	if (map->magic == NOTICES_MAGIC)
-		return map;
-	syscall(SYS_munmap, map, sizeof(*map));
-	return NULL;
-}
-
 /* A libanyrcu in the program tells the same validator, and is asked for readers. */
 static void attach_library(void)
 {
@@ -446,7 +427,7 @@ static bool start(void)
 		return false;
 	model_rt = model && !strcmp(model, "rt");
 	find_executable();
-	notices = map_notices(path);
+	notices = shared_map(path, sizeof(*notices), NOTICES_MAGIC, O_NOFOLLOW);
 	port_process();
 	if (!notices || pthread_key_create(&exit_key, on_thread_exit) != 0 || !lockdep_start(&host))
 		return false;

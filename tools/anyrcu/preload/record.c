@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "pool.h"
+#include "shared.h"
 
 #define EXPORT __attribute__((visibility("default")))
 #define unlikely(x) __builtin_expect(!!(x), 0)
@@ -58,28 +59,6 @@ static __thread __attribute__((tls_model("initial-exec"))) struct {
 	uint32_t thread;
 } me;
 
-/* Raw calls, as open() and close() are cancellation points and malloc() is none. */
-static struct pool *map_pool(const char *path)
-{
-	int fd = syscall(SYS_openat, AT_FDCWD, path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0);
-	struct pool *map = MAP_FAILED;
-	struct stat st;
-
-	if (fd < 0)
-		return NULL;
-	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == sizeof(*map))
-		map = mmap(NULL, sizeof(*map), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	syscall(SYS_close, fd);
-	if (map == MAP_FAILED)
-		return NULL;
-	/* The recorder may be gone, and its number another's, whose file this then is. */
-	if (map->magic != POOL_MAGIC) {
-		munmap(map, sizeof(*map));
-		return NULL;
-	}
-	return map;
-}
-
 static void attach(void)
 {
 	const char *path = getenv(POOL_ENV);
@@ -91,7 +70,7 @@ static void attach(void)
 	if (page == MAP_FAILED)
 		return;
 	if (madvise(page, getpagesize(), MADV_WIPEONFORK) == 0)
-		pool = map_pool(path);
+		pool = shared_map(path, sizeof(*pool), POOL_MAGIC, 0);
 	if (!pool) {
 		munmap(page, getpagesize());
 		return;

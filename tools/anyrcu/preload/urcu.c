@@ -33,6 +33,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "shared.h"
 #include "urcu.h"
 
 #define EXPORT __attribute__((visibility("default")))
@@ -1040,26 +1041,6 @@ static void fork_child(void)
 	}
 }
 
-static void map_table(const char *path)
-{
-	int fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	struct stat st;
-	void *map = MAP_FAILED;
-
-	if (fd < 0)
-		return;
-	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == sizeof(*table))
-		map = mmap(NULL, sizeof(*table), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	close(fd);
-	if (map == MAP_FAILED)
-		return;
-	/* The tool may be gone, and its number another's, whose file this then is. */
-	if (((struct urcu_table *)map)->magic == URCU_MAGIC)
-		table = map;
-	else
-		munmap(map, sizeof(*table));
-}
-
 __attribute__((constructor)) static void process_begins(void)
 {
 	const char *debug = getenv("ANYRCU_DEBUG"), *membarrier = getenv("ANYRCU_MEMBARRIER"), *path = getenv(URCU_ENV);
@@ -1074,7 +1055,7 @@ __attribute__((constructor)) static void process_begins(void)
 		store(&defer_debug, true);
 	}
 	if (path)
-		map_table(path);
+		table = shared_map(path, sizeof(*table), URCU_MAGIC, 0);
 	for (struct flavour *f = flavours; f < flavours + FLAVOURS; f++)
 		find(f);
 	dlerror(); /* it is not the program's */
