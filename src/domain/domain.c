@@ -113,7 +113,7 @@ static noinline void ring(struct anyrcu_domain *d, bool urgent)
 {
 	uint32_t how;
 
-	full_fence(); /* pairs with that in rests(): what there is to do comes before we look how the worker sleeps */
+	full_fence(); /* pairs with that in sleep(): what there is to do comes before we look how the worker sleeps */
 	how = load(&d->asleep);
 	if (how == AWAKE || (how == TICKING && !urgent))
 		return;

@@ -126,6 +126,13 @@ __attribute__((constructor(103))) static void start(void)
 	}
 }
 
+/* There is work for a helper. */
+static void notify(struct call_rcu_data *c)
+{
+	anyrcu_full_fence(); /* pairs with that in helper(): it sees the work, or we see it asleep */
+	wake(&c->asleep);
+}
+
 /* ---- the helper's thread ---- */
 
 /* Invoke what is ready. True if there was something. */
@@ -188,7 +195,7 @@ static void *helper(void *arg)
 			continue;
 		if (load_acquire(&c->stop))
 			break;
-		set(&c->asleep, 1); /* a full fence before the looks; pairs with the exchanges of who makes work */
+		set(&c->asleep, 1); /* a full fence before the looks; pairs with that in notify() */
 		if (!queue_empty(&c->ready) || load(&c->stop) || load(&c->pause))
 			store(&c->asleep, 0);
 		else
@@ -251,7 +258,7 @@ static void arrive(void *arg)
 	head->next.next = NULL;
 	starts(c);
 	push(&c->ready, head);
-	wake(&c->asleep);
+	notify(c);
 }
 
 static void turn(struct anyrcu_head *head)
@@ -261,11 +268,12 @@ static void turn(struct anyrcu_head *head)
 	if (!queue_empty(&c->second)) {
 		move(&to->ready, &c->second);
 		starts(to);
-		wake(&to->asleep);
+		notify(to);
 	}
 	move(&c->second, &c->late);
 	if (queue_empty(&c->second)) {
-		set(&c->turning, 0); /* pairs with that in later() */
+		/* By exchanges on both sides: the one that comes second in their order sees what was before the first. */
+		xchg(&c->turning, 0);
 		if (queue_empty(&c->late) || xchg(&c->turning, 1))
 			return;
 	}
@@ -336,7 +344,7 @@ void anyrcu_urcu_barrier(enum anyrcu_urcu_flavor which)
 		__atomic_fetch_add(&f->marks, 1, __ATOMIC_RELAXED);
 		c->mark.func = marker;
 		push(&c->ready, &c->mark);
-		wake(&c->asleep);
+		notify(c);
 	}
 	pthread_mutex_unlock(&f->lock);
 	while ((left = load_acquire(&f->marks)))
@@ -379,8 +387,8 @@ void anyrcu_urcu_free(enum anyrcu_urcu_flavor f, struct call_rcu_data *c)
 	online = rest_begin(f);
 	thread = c->thread;
 	pthread_mutex_lock(&flavors[f].lock); /* which it takes before it frees what is touched here */
-	set(&c->stop, true);
-	wake(&c->asleep);
+	store_release(&c->stop, true);
+	notify(c);
 	pthread_mutex_unlock(&flavors[f].lock);
 	/* It waits for a grace period: in a section, where liburcu allows this too, let it end by itself. */
 	if (anyrcu_read_lock_held())
@@ -519,8 +527,8 @@ void anyrcu_urcu_before_fork(enum anyrcu_urcu_flavor which)
 	if (f->atfork)
 		f->atfork->before_fork(f->atfork->priv);
 	for (struct call_rcu_data *c = f->helpers; c; c = c->next) {
-		set(&c->pause, true);
-		wake(&c->asleep);
+		store_release(&c->pause, true);
+		notify(c);
 	}
 	/* One that ends waits for the lock, and does nothing else meanwhile; one in a callback that forks is this thread. */
 	for (struct call_rcu_data *c = f->helpers; c; c = c->next)

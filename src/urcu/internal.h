@@ -14,7 +14,8 @@
 #define store(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
 #define store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
 #define xchg(p, v) __atomic_exchange_n((p), (v), __ATOMIC_SEQ_CST)
-#define set(p, v) ((void)xchg(p, v)) /* a full fence behind it */
+/* And a full fence, which on aarch64 an exchange alone is not: a later load may come before its store. */
+#define set(p, v) (store(p, v), anyrcu_full_fence())
 
 /* A thread that waits, in the flavour qsbr, holds nothing meanwhile. Returns what rest_end() takes. */
 bool rest_begin(enum anyrcu_urcu_flavor f);
@@ -26,7 +27,7 @@ void futex_wake(uint32_t *word);
 
 /*
  * A thread that sleeps until there is something to do. It sets the word to 1, looks once more in a way that is ordered against whoever makes
- * work, and sleeps; who has made work and sees 1 wakes it.
+ * work, and sleeps; who has made work and sees 1 wakes it. wake() itself orders nothing: its callers see to it that the work comes before its look.
  */
 void sleep_on(uint32_t *asleep);
 void wake(uint32_t *asleep);
