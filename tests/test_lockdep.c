@@ -575,6 +575,17 @@ static void no_raw_nesting(void)
 	FOUND(WAIT);
 }
 
+/* It sleeps there. */
+static void no_raw_nesting_rt(void)
+{
+	the_host.raw_nesting = false;
+	rt = true;
+	begin();
+	take_as(&A, &raw_type, ANYRCU_LOCK_WRITE, 0);
+	take_as(&B, &spin_type, ANYRCU_LOCK_WRITE, 0);
+	FOUND(WAIT);
+}
+
 static void sleeping(void)
 {
 	begin();
@@ -1071,6 +1082,7 @@ static const struct test_case cases[] = {
 	CASE(too_many_pairs),
 	CASE(raw_nesting),
 	CASE(no_raw_nesting),
+	CASE(no_raw_nesting_rt),
 	CASE(sleeping),
 	CASE(mask_is_looked_at),
 	CASE(signal_opened_while_held),

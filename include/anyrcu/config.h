@@ -96,8 +96,8 @@ struct anyrcu_config {
  * May be called again to change it; workers then stop or start. The environment can override for one run: ANYRCU_WORKERS=N, where 0
  * and -1 mean none; ANYRCU_PREEMPT=none, full or rt; ANYRCU_POLICY=nolocks, preemptible, rt-off or raw-variants; ANYRCU_DEBUG=1 (find
  * double deferral and misuse of heads, while they wait in pages), ANYRCU_RSEQ=0 and ANYRCU_MEMBARRIER=0 (do as on a machine without them),
- * ANYRCU_LOCKDEP=1 (the validator is on) and ANYRCU_LOCKDEP_LOG=FILE (where its reports go). The last five are read when the library is loaded. A
- * value that is none is reported and ignored.
+ * ANYRCU_LOCKDEP=1 (the validator is on), ANYRCU_LOCKDEP_LOG=FILE (where its reports go) and ANYRCU_LOCKDEP_RAW_NESTING=0 (spinlocks under raw
+ * ones are reported under the model rt alone). The last six are read when the library is loaded. A value that is none is reported and ignored.
  *
  * A worker that is not pinned moves to the CPU on which objects were deferred before it frees them, and takes its time there. Pin the
  * workers elsewhere where real-time threads defer on CPUs of their own.

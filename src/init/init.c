@@ -249,6 +249,7 @@ __attribute__((constructor(102))) static void start(void)
 	gp_hooks.pending = defer_pending;
 	pages_kick = wake_deep;
 	gp_init();
+	init_lockdep_raw_nesting(env_switch("ANYRCU_LOCKDEP_RAW_NESTING", true));
 	if (env_switch("ANYRCU_LOCKDEP", false)) {
 		port_text_to(getenv("ANYRCU_LOCKDEP_LOG"));
 		if (!init_lockdep())

@@ -7,6 +7,8 @@
 
 /* Turn the validator on, unless one is. False when there is no memory for it. Task. */
 bool init_lockdep(void);
+/* Report under every model what breaks under rt alone: spinlocks under raw ones. Before init_lockdep(). */
+void init_lockdep_raw_nesting(bool report);
 void init_lockdep_hook(void (*hook)(const struct anyrcu_lockdep_report *, void *), void *arg);
 
 #endif

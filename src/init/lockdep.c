@@ -23,7 +23,7 @@ static void emit(const struct anyrcu_lockdep_report *report)
 		port_text(report->text);
 }
 
-static const struct lockdep_host library = { .emit = emit, .in_reader = gp_in_section, .rt = context_rt_so_far, .raw_nesting = true };
+static struct lockdep_host library = { .emit = emit, .in_reader = gp_in_section, .rt = context_rt_so_far, .raw_nesting = true };
 
 /* ---- what the layers below tell ---- */
 
@@ -78,6 +78,11 @@ void init_lockdep_hook(void (*hook)(const struct anyrcu_lockdep_report *, void *
 {
 	store(&reports.arg, arg);
 	store_release(&reports.hook, hook);
+}
+
+void init_lockdep_raw_nesting(bool report)
+{
+	library.raw_nesting = report;
 }
 
 bool init_lockdep(void)

@@ -98,10 +98,10 @@ static inline uint8_t least(uint8_t a, uint8_t b)
 	return a < b ? a : b;
 }
 
-/* CONFIG is a type of its own only where raw spinlocks are to stay raw. */
+/* CONFIG is a type of its own where raw spinlocks are to stay raw, and under rt, where it sleeps. */
 static inline uint8_t wait_type(uint8_t w)
 {
-	return w == ANYRCU_WAIT_CONFIG && !host->raw_nesting ? ANYRCU_WAIT_SPIN : w;
+	return w == ANYRCU_WAIT_CONFIG && !host->raw_nesting && !(host->rt && host->rt()) ? ANYRCU_WAIT_SPIN : w;
 }
 
 /* A handler that nobody announced may have interrupted who writes the topmost. */

@@ -373,7 +373,7 @@ static bool is_rt(void)
 	return model_rt;
 }
 
-static const struct lockdep_host host = {
+static struct lockdep_host host = {
 	.in_reader = in_reader,
 	.rt = is_rt,
 	.emit = emit,
@@ -421,11 +421,12 @@ static void attach_library(void)
 
 static bool start(void)
 {
-	const char *path = getenv(NOTICES_ENV), *model = getenv("ANYRCU_PREEMPT");
+	const char *path = getenv(NOTICES_ENV), *model = getenv("ANYRCU_PREEMPT"), *raw = getenv("ANYRCU_LOCKDEP_RAW_NESTING");
 
 	if (!path)
 		return false;
 	model_rt = model && !strcmp(model, "rt");
+	host.raw_nesting = !raw || strcmp(raw, "0");
 	find_executable();
 	notices = shared_map(path, sizeof(*notices), NOTICES_MAGIC, O_NOFOLLOW);
 	port_process();
