@@ -496,6 +496,9 @@ static void page_take(unsigned i, unsigned gfp, unsigned order)
 	MUST((uintptr_t)p % size == 0);
 	if (gfp & ANYRCU_GFP_ZERO)
 		MUST(*p == 0 && !memcmp(p, p + 1, size - 1));
+	/* Said to be handed out again rather than given back twice, which would break the library in other ways, and let it hang. */
+	for (unsigned other = 0; broken("page") && other < PAGES; other++)
+		p = page[other].p ?: p;
 	for (unsigned other = 0; other < PAGES; other++)
 		if (page[other].p && page[other].p < p + size &&
 		    p < page[other].p + ((size_t)ANYRCU_PAGE_SIZE << page[other].order))
@@ -515,8 +518,7 @@ static void page_give(unsigned i)
 		if (*(uint64_t *)(page[i].p + at) != page[i].tag + at)
 			FOUND("page: overwritten");
 	anyrcu_page_free(page[i].p, page[i].order);
-	if (!broken("page"))
-		page[i].p = NULL;
+	page[i].p = NULL;
 }
 
 /* ---- the rest ---- */
