@@ -6,10 +6,14 @@
 #ifndef ANYRCU_ANYRCU_H
 #define ANYRCU_ANYRCU_H
 
+#include <anyrcu/cache.h>
 #include <anyrcu/config.h>
 #include <anyrcu/context.h>
 #include <anyrcu/defer.h>
 #include <anyrcu/domain.h>
+#include <anyrcu/hash.h>
+#include <anyrcu/hlist.h>
+#include <anyrcu/list.h>
 #include <anyrcu/lock.h>
 #include <anyrcu/lockdep.h>
 #include <anyrcu/page.h>

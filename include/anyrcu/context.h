@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * Contexts: may the caller wait? Preemption models, and handlers of signals as a kernel has handlers of interrupts.
+ * Contexts: may the caller wait? Preemption models, and signal handlers that correspond to a
+ * kernel's interrupt handlers.
  *
- * A program runs under one of three models, chosen when it starts, by ANYRCU_PREEMPT=none, full or rt in the environment or by
- * anyrcu_init():
+ * A program runs under one of three models, chosen when it starts, by ANYRCU_PREEMPT=none, full or
+ * rt in the environment or by anyrcu_init():
  *
- *     none    nothing is counted, and code cannot ask whether it may wait
- *     full    each thread counts what forbids it to wait
- *     rt      as full; anyrcu_spinlock_t and anyrcu_rwlock_t are locks that sleep, and handlers of signals run in threads
+ *     none    nothing is counted, and code cannot find out whether it may wait
+ *     full    each thread counts the contexts in which it must not wait
+ *     rt      as full; anyrcu_spinlock_t and anyrcu_rwlock_t are locks that sleep, and signal
+ *             handlers run in threads
  *
- * Nothing here keeps the system from taking the CPU away from a thread: what is counted is what the thread has promised not to do.
+ * Nothing here prevents the system from preempting a thread: a counted context is a promise of the
+ * thread not to wait.
  */
 #ifndef ANYRCU_CONTEXT_H
 #define ANYRCU_CONTEXT_H
@@ -26,21 +29,24 @@ ANYRCU_BEGIN_DECLS
 enum anyrcu_preempt { ANYRCU_PREEMPT_NONE = 1, ANYRCU_PREEMPT_FULL, ANYRCU_PREEMPT_RT };
 
 /**
- * anyrcu_preemptible() - may the caller wait, for all that is known?
+ * anyrcu_preemptible() - may the caller wait, as far as the library knows?
  *
- * Not in the hard part of a handler, nor, where that is counted, with a raw spinlock held, a spinlock or rwlock that spins, or preemption
- * disabled. Under the model none that cannot be told. A handler that was not installed by anyrcu_signal_action() is not known.
+ * False in the hard part of a handler, and, if the model counts them, while the caller holds a raw
+ * spinlock, or a spinlock or rwlock that spins, or has disabled preemption. Under the model none
+ * the library does not know. It does not detect handlers that were not installed by
+ * anyrcu_signal_action().
  *
  * Context: any.
- * Return: true when the caller may wait; false when it may not or that cannot be told.
+ * Return: true if the caller may wait; false if it may not, or the library does not know.
  */
 ANYRCU_API bool anyrcu_preemptible(void);
 
 /**
- * anyrcu_in_signal() - is the caller in the hard part of a handler that anyrcu_signal_action() installed?
+ * anyrcu_in_signal() - is the caller in the hard part of a handler that anyrcu_signal_action()
+ * installed?
  *
  * Context: any.
- * Return: true there, and in what interrupts it.
+ * Return: true there, and in handlers that interrupt it.
  */
 ANYRCU_API bool anyrcu_in_signal(void);
 
@@ -54,28 +60,30 @@ ANYRCU_API bool anyrcu_in_signal(void);
 ANYRCU_API void anyrcu_preempt_disable(void);
 
 /**
- * anyrcu_preempt_enable() - end what anyrcu_preempt_disable() began
+ * anyrcu_preempt_enable() - end the effect of one anyrcu_preempt_disable()
  *
- * One too many is reported where it is counted, and ends the program.
+ * One call too many is reported if the model counts, and ends the program.
  *
  * Context: any, in the context that disabled.
  */
 ANYRCU_API void anyrcu_preempt_enable(void);
 
-/* What <signal.h> does not declare cannot be used here: compile with POSIX.1-2001 or later. */
-#if defined(__cplusplus) || defined(_GNU_SOURCE) || defined(_DEFAULT_SOURCE) ||                                       \
-	(defined(_POSIX_C_SOURCE) && _POSIX_C_SOURCE >= 199309L)
+/* This needs declarations of <signal.h>: compile with POSIX.1-2001 or later. */
+#if defined(__cplusplus) || defined(_GNU_SOURCE) || defined(_DEFAULT_SOURCE) || \
+	defined(_BSD_SOURCE) || (defined(_POSIX_C_SOURCE) && _POSIX_C_SOURCE >= 199309L)
 
 #define ANYRCU_SIGNAL_NO_THREAD 1
 
 /**
  * struct anyrcu_signal_action - how a signal is to be handled
  * @size: sizeof(struct anyrcu_signal_action), so that later versions may add fields
- * @hard: called in the handler, as sa_sigaction of sigaction(); any context. NULL: nothing to be done there. Under the model rt it is called
- *        in the thread before @thread, its last argument NULL, unless @flags keep it hard
- * @thread: called in a thread that may sleep, once for each signal, one after the other. NULL: nothing to be done there. All signals are
- *          blocked in that thread but those that faults raise. It may end its thread: another takes its place
- * @mask: signals that are blocked during the handler, beside this one
+ * @hard: called in the handler, as sa_sigaction of sigaction(); any context. NULL: no hard part.
+ *        Under the model rt it is called in the thread before @thread, with NULL as its last
+ *        argument, unless @flags keep it in the handler
+ * @thread: called in a thread that may sleep, once for each signal, one after the other. NULL: no
+ *          thread part. All signals but those that faults raise are blocked in that thread. The
+ *          function may end its thread: another one takes its place
+ * @mask: signals that are blocked during the handler, in addition to this one
  * @flags: ANYRCU_SIGNAL_NO_THREAD: @hard is called in the handler under the model rt too; or 0
  */
 struct anyrcu_signal_action {
@@ -89,24 +97,37 @@ struct anyrcu_signal_action {
 /**
  * anyrcu_signal_action() - install a handler for a signal
  * @sig: the signal
- * @action: how to handle it, copied; NULL: as before the first call for this signal
+ * @action: how to handle it, copied; NULL: restore the action from before the first call for this
+ *          signal
  *
- * System calls that the handler interrupts are restarted, and an alternate stack is used where the thread has one. The hard part must
- * return: siglongjmp() out of it is not supported.
+ * System calls that the handler interrupts are restarted, and an alternate stack is used if the
+ * thread has one. The hard part must return: siglongjmp() out of it is not supported.
  *
- * What is for the thread is queued with its siginfo_t in the handler, by whatever it interrupted, and the thread handles it in that
- * order. Of a standard signal (below SIGRTMIN) no more than one waits: as in the kernel, those that come while it does count as one with
- * it. Nothing else is lost: what there is no room for in a queue of 64 gets memory from the system, and is reported if that refuses.
+ * Signals for the thread are queued with their siginfo_t in the handler, and the thread handles
+ * them in the order in which they were queued. Of a standard signal (below SIGRTMIN) at most one is
+ * queued: as in the kernel, further ones that arrive while it waits are merged with it. No other
+ * signal is lost: signals beyond a queue of 64 get memory from the system, and are reported if the
+ * system refuses it.
  *
- * When the call returns, no thread is in a hard part of the former action, and what was queued for its thread has been handled; the
- * former thread part may still be running once when the call comes from that thread itself. The child of a fork() has the same
- * handlers and threads of its own, and nothing queued: what waits was sent to its parent. What waits when the process ends is not handled.
+ * When the call returns, no thread is in a hard part of the former action, and the signals queued
+ * for its thread have been handled. If the call comes from that thread itself, the former thread
+ * part is still running. The child of a fork() has the same handlers, threads of its own, and
+ * nothing queued: pending signals were sent to its parent. Signals that are queued when the process
+ * ends are not handled.
  *
  * Context: a task that may sleep, not in a hard part.
- * Return: 0; -EINVAL when @sig cannot be handled or @action has neither part, or a flag or field set that this version does not know;
- *         -EAGAIN when no thread could be started. Then nothing has changed.
+ * Return: 0; -EINVAL if @sig cannot be handled, or @action has neither part, or a flag or field set
+ *         that this version does not know; -EAGAIN if no thread could be started. On an error
+ *         nothing has changed.
  */
+#ifdef __cplusplus /* g++ warns of a function with the name of a struct */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
+#endif
 ANYRCU_API int anyrcu_signal_action(int sig, const struct anyrcu_signal_action *action);
+#ifdef __cplusplus
+#pragma GCC diagnostic pop
+#endif
 
 #endif
 

@@ -10,23 +10,27 @@
 ANYRCU_BEGIN_DECLS
 
 /**
- * struct anyrcu_stats - counts since the process started (in a child of fork(): including the parent's until then)
+ * struct anyrcu_stats - counts since the process started (in a child of fork(): including the
+ * parent's until then)
  * @size: sizeof(struct anyrcu_stats), set by the caller; later versions may add fields at the end
- * @deferred: deferrals accepted: @deferred_page + @deferred_chain + @deferred_inline. Those in a page which is still open
- *            are included
+ * @deferred: deferrals accepted: @deferred_page + @deferred_chain + @deferred_inline, including
+ *            those in pages that are still open
  * @deferred_page: stored in a page
- * @deferred_chain: chained through the object's head, as no page could be had or page_bytes_max was reached
- * @deferred_inline: mightsleep forms that waited for a grace period and invoked the callback themselves
- * @refused: headless forms that returned false
- * @refused_bound: of these, because of @pending_max
- * @invoked: callbacks invoked, frees and @deferred_inline included
+ * @deferred_chain: chained through the object's head, as no page was available or page_bytes_max
+ *                  was reached
+ * @deferred_inline: calls of mightsleep functions that waited for a grace period and invoked the
+ *                   callback themselves
+ * @refused: calls of headless functions that returned false
+ * @refused_bound: of these, because of pending_max of struct anyrcu_config, or, in functions
+ *                 without a size, of pending_bytes_max
+ * @invoked: callbacks invoked, including frees and @deferred_inline
  * @pending: deferred and not yet invoked
- * @pending_high: most pending that the worker has seen when it looked
+ * @pending_high: the most pending deferrals that a collection has seen
  * @pages_percpu: page allocations served by the per-CPU lists
  * @pages_reserve: by the reserve
  * @pages_zone: by the zone
  * @pages_failed_no_locks: NO_LOCKS allocations that returned NULL
- * @pages_failed: other allocations that returned NULL, but for arguments out of range
+ * @pages_failed: other allocations that returned NULL, except for arguments out of range
  * @pages_mapped: bytes the zone has mapped now
  * @pages_mapped_high: most bytes it had mapped
  * @defer_bytes: bytes in pages of pointers now
@@ -40,9 +44,13 @@ ANYRCU_BEGIN_DECLS
  * @drained_pages: pages drained
  * @drained_chains: chains drained
  * @floods: times that flood control began
- * @helped: callbacks invoked by callers of mightsleep forms that lent a hand
- * @readers: reader records in use, of threads that ended without giving theirs back too, until it is used again
+ * @helped: frees by callers of mightsleep functions during floods
+ * @readers: reader records in use, including records abandoned by exited threads and not yet
+ *           reused
  * @worker_wakes: times that a deferral or a request woke a worker
+ * @pending_bytes: bytes of pending objects, as given to the sized functions
+ * @pending_bytes_high: the most there were
+ * @refused_bytes: of @refused, because of pending_bytes_max
  */
 struct anyrcu_stats {
 	size_t size;
@@ -76,13 +84,17 @@ struct anyrcu_stats {
 	uint64_t helped;
 	uint64_t readers;
 	uint64_t worker_wakes;
+	uint64_t pending_bytes;
+	uint64_t pending_bytes_high;
+	uint64_t refused_bytes;
 };
 
 /**
  * anyrcu_stats_get() - read the statistics
  * @out: where to; @out->size bytes are written at most
  *
- * Each count becomes exact when nothing is under way; they are not read at one instant, and @invoked follows a page at a time.
+ * Each count is exact when no operation is in progress. The counts are not read at one instant, and
+ * @invoked is updated once for each page.
  *
  * Context: any.
  */

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * The model, and what is counted of a thread's context.
+ * The model, and the counters of a thread's context.
  *
- * The model may be chosen until something has gone by it: a count that began under one model must not end under another, and a lock
- * that is held is not the same word under rt. So the first use closes the choice, by one cmpxchg on the word that everyone reads.
+ * The model can be chosen until its first use: a count that began under one model must not end
+ * under another, and the word of a held lock has another format under rt. So the first use fixes
+ * the choice, by one cmpxchg on the word that all uses read.
  *
- * Counts are thread-local and written by their thread and its handlers alone. A handler leaves them as it found them, so an increment that it
- * interrupts between load and store is right.
+ * Counters are thread-local and written by their thread and its handlers alone. A handler leaves
+ * them as it found them, so an increment that it interrupts between load and store is correct.
  */
 #include <anyrcu/context.h>
 #include <context/context.h>
@@ -25,7 +26,8 @@ enum context_model context_close(void)
 		closed = open & ~MODEL_OPEN;
 		if (closed == MODEL_RT && !port_pi_works())
 			closed = MODEL_RT_NO_PI;
-		if (__atomic_compare_exchange_n(&context_word, &open, closed, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+		if (__atomic_compare_exchange_n(&context_word, &open, closed, false,
+						__ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
 			return (enum context_model)closed;
 	}
 	return (enum context_model)open;
@@ -36,7 +38,8 @@ bool context_choose(enum context_model model)
 	uint32_t open = load(&context_word);
 
 	while (open & MODEL_OPEN)
-		if (__atomic_compare_exchange_n(&context_word, &open, model | MODEL_OPEN, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+		if (__atomic_compare_exchange_n(&context_word, &open, model | MODEL_OPEN, false,
+						__ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
 			return true;
 	return open == model || (open == MODEL_RT_NO_PI && model == MODEL_RT);
 }

@@ -7,49 +7,38 @@
  *     63                                   8 7          0
  *    | address of the last waiter, or 0     | LOCKED    |
  *
- * Zero: free; one cmpxchg takes it. Otherwise join the queue: a waiter is a few words on the stack of whoever waits, so there is no limit
- * to how deep handlers may nest, and nothing to be had that could be refused. The last waiter's address is in the word; each has told the
- * one before it where it is. The first of the queue alone waits for LOCKED to go: nobody else can take the lock meanwhile, as all others find the
- * word not zero. It takes the lock by LOCKED, makes the next one first, and its words are referred to by nobody any more: the one before
- * it has been told (it made us first), the one behind has told us (we waited for that), and the word names another or nobody.
+ * Zero: free; one cmpxchg takes it. Otherwise join the queue: a waiter's entry is a few words on
+ * its stack, so handlers may nest to any depth, and no allocation can fail. The last waiter's
+ * address is in the word; each waiter stores its own address in the entry before it. Only the first
+ * waiter in the queue waits until LOCKED is cleared: no other thread can take the lock meanwhile,
+ * as all others find the word not zero. It takes the lock by setting LOCKED, and makes the next
+ * waiter first. Then nothing refers to its entry any more: the waiter before it made its last
+ * access when it made this one first, the waiter behind it has stored its address (for which this
+ * one has waited), and the word holds another address or none.
  *
- * Attack: a handler comes between any two instructions of a waiter, and takes another lock. It queues with words of its own; the interrupted
- * waiter's are only read and written by its neighbours, who at worst wait for it. If it takes the same lock it waits for itself,
- * as it would if the lock were held: handlers' locks are taken with their signal blocked.
+ * Attack: a handler comes between any two instructions of a waiter, and takes another lock. It
+ * queues with its own entry; only neighbours in the queue access the interrupted waiter's entry,
+ * and at worst they wait longer. If the handler takes the same lock it waits for itself, as it
+ * would if the lock were held: locks of handlers must be taken with their signal blocked.
  *
- * The release is a store to the byte of LOCKED: the rest of the word belongs to those who join. (A join is a cmpxchg on the whole word, which
- * fails if the byte has changed.)
+ * The release is a store to the byte of LOCKED: the rest of the word belongs to joining waiters. (A
+ * join is a cmpxchg on the whole word, which fails if the byte has changed.)
  *
- * A holder, or the next one in the queue, may have lost its CPU, which here nothing can prevent. Who has waited for so long that this
- * must be so lets go of its own; see wait_round().
+ * The holder, or the next waiter in the queue, may be preempted, which nothing can prevent here. A
+ * waiter that spins too long yields the CPU; see lock_wait_round().
  *
- * Locks that sleep have one word: under rt the holder's number and whether others wait, as the kernel has it for priority inheritance;
- * otherwise 0, LOCKED, or CONTENDED (Drepper, "Futexes are tricky", mutex 2). The model, and so which it is, does not change once a lock has
- * been used.
- *
- * The lock for readers and writers is a count of readers, two bits, and a queue, which is itself a lock: a raw one, or one that sleeps. A
- * writer holds the queue from before it waits until it releases: so writers get it in the queue's order, waiters lend a writer their
- * priority, and the state has one waiter at most. It sets WAITING, which sends new readers to the queue, waits for the readers
- * to leave, and turns WAITING into WRITER. A reader that comes to hold the queue has no writer beside it, and counts itself. Only readers in
- * the hard part of a handler do not queue: they wait for WRITER alone, as what they interrupted may be the very reader that WAITING waits for.
+ * Sleeping locks have one word. Under rt it is the holder's number and whether others wait, in the
+ * kernel's format for priority inheritance; otherwise 0, LOCKED, or CONTENDED (Drepper, "Futexes
+ * are tricky", mutex 2). The model does not change once a lock has been used, and so neither does
+ * the format.
  */
-#include <anyrcu/lock.h>
-#include <context/context.h>
-#include <lockdep/lockdep.h>
-
-#define CALLER __builtin_return_address(0)
+#include <context/lock.h>
 
 /* ---- the validator ---- */
 
 static const struct anyrcu_lock_type raw_type = { "raw_spinlock", ANYRCU_WAIT_SPIN, 0 };
 static const struct anyrcu_lock_type spin_type = { "spinlock", ANYRCU_WAIT_CONFIG, 0 };
-static const struct anyrcu_lock_type rwlock_type = { "rwlock", ANYRCU_WAIT_CONFIG, 0 };
 static const struct anyrcu_lock_type mutex_type = { "mutex", ANYRCU_WAIT_SLEEP, 0 };
-
-static inline void acquire(const void *lock, const struct anyrcu_lock_type *type, unsigned how, unsigned subclass, const void *ip)
-{
-	lockdep(acquire, lock, type, how, subclass, NULL, ip);
-}
 
 static inline uint64_t signals_block(void)
 {
@@ -69,11 +58,7 @@ static inline void signals_restore(uint64_t former)
 
 #define SPINS 200
 
-/*
- * Round @round of waiting for another thread without sleeping. As long as that thread has a CPU it will be done before the spinning is; on
- * one CPU it has none.
- */
-static void wait_round(unsigned round)
+void lock_wait_round(unsigned round)
 {
 	if (round < SPINS && port_ncpus() > 1)
 		port_relax();
@@ -99,7 +84,8 @@ static inline bool raw_try(anyrcu_raw_spinlock_t *lock)
 {
 	uint64_t unlocked = 0;
 
-	return __atomic_compare_exchange_n(&lock->word, &unlocked, LOCKED, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+	return __atomic_compare_exchange_n(&lock->word, &unlocked, LOCKED, false, __ATOMIC_ACQUIRE,
+					   __ATOMIC_RELAXED);
 }
 
 static noinline void raw_wait(anyrcu_raw_spinlock_t *lock)
@@ -107,25 +93,30 @@ static noinline void raw_wait(anyrcu_raw_spinlock_t *lock)
 	struct waiter me = { 0 }, *other;
 	uint64_t old = load(&lock->word);
 
-	/* Releases what is in our words, and acquires those of the one before us. */
-	while (!__atomic_compare_exchange_n(&lock->word, &old, waiter_word(&me) | (old & LOCKED), true, __ATOMIC_ACQ_REL,
-					    __ATOMIC_RELAXED))
+	port_atomic(&me, sizeof(me));
+	/* Releases our entry, and acquires that of the waiter before us. */
+	while (!__atomic_compare_exchange_n(&lock->word, &old, waiter_word(&me) | (old & LOCKED),
+					    true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 		;
 	other = (struct waiter *)(uintptr_t)(old >> 8);
 	if (other) {
 		store_release(&other->next, &me);
 		for (unsigned round = 0; !load_acquire(&me.first); round++)
-			wait_round(round);
+			lock_wait_round(round);
 	}
 	for (unsigned round = 0; (old = load(&lock->word)) & LOCKED; round++)
-		wait_round(round);
-	/* Nobody behind us: the queue ends with us. (Acquire: pairs with the last holder's release.) */
+		lock_wait_round(round);
+	/*
+	 * If no waiter is behind us, the queue ends with us. (Acquire: pairs with the last holder's
+	 * release.)
+	 */
 	if (old == waiter_word(&me) &&
-	    __atomic_compare_exchange_n(&lock->word, &old, LOCKED, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+	    __atomic_compare_exchange_n(&lock->word, &old, LOCKED, false, __ATOMIC_ACQUIRE,
+					__ATOMIC_RELAXED))
 		return;
 	__atomic_fetch_or(&lock->word, LOCKED, __ATOMIC_ACQUIRE);
 	for (unsigned round = 0; !(other = load_acquire(&me.next)); round++)
-		wait_round(round);
+		lock_wait_round(round);
 	store_release(&other->first, 1);
 }
 
@@ -133,11 +124,14 @@ static inline void raw_lock(anyrcu_raw_spinlock_t *lock)
 {
 	if (unlikely(!raw_try(lock)))
 		raw_wait(lock);
+	port_acquire(lock);
 }
 
 static inline void raw_unlock(anyrcu_raw_spinlock_t *lock)
 {
-#if defined(__SANITIZE_THREAD__) /* which takes a store for the end of what those who join have released */
+	port_release(lock);
+/* The sanitizer treats a store as the end of the releases of joining waiters. */
+#if defined(__SANITIZE_THREAD__)
 	__atomic_fetch_and(&lock->word, ~(uint64_t)LOCKED, __ATOMIC_RELEASE);
 #else
 	const size_t at = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? sizeof(lock->word) - 1 : 0;
@@ -160,7 +154,7 @@ static noinline void pi_refused(const void *lock, int err)
 		port_bug("lock %p is released by a thread that does not hold it", lock);
 }
 
-/* Is the word the kernel's, with the holder's number? */
+/* Does the word have the kernel's format, with the holder's number? */
 static inline bool inherits(void)
 {
 	return context_model() == MODEL_RT;
@@ -170,8 +164,8 @@ static bool sleeping_try(uint32_t *word)
 {
 	uint32_t unlocked = 0;
 
-	return __atomic_compare_exchange_n(word, &unlocked, inherits() ? context_tid() : LOCKED, false, __ATOMIC_ACQUIRE,
-					   __ATOMIC_RELAXED);
+	return __atomic_compare_exchange_n(word, &unlocked, inherits() ? context_tid() : LOCKED,
+					   false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
 }
 
 static void sleeping_lock(uint32_t *word)
@@ -184,7 +178,11 @@ static void sleeping_lock(uint32_t *word)
 		err = port_pi_lock(word);
 		if (err)
 			pi_refused(word, err);
-		load_acquire(word); /* pairs with that in sleeping_unlock(): the kernel orders it too, but ThreadSanitizer does not know */
+		/*
+		 * pairs with that in sleeping_unlock(): the kernel orders it too, but
+		 * ThreadSanitizer does not see that
+		 */
+		load_acquire(word);
 		return;
 	}
 	for (int spin = 0; spin < SPINS && port_ncpus() > 1; spin++) {
@@ -201,13 +199,15 @@ static void sleeping_unlock(uint32_t *word)
 	uint32_t held;
 	int err;
 
+	port_release(word);
 	if (!inherits()) {
 		if (__atomic_exchange_n(word, 0, __ATOMIC_RELEASE) == CONTENDED)
 			port_wake_one(word);
 		return;
 	}
 	held = context_tid();
-	if (!__atomic_compare_exchange_n(word, &held, 0, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED)) {
+	if (!__atomic_compare_exchange_n(word, &held, 0, false, __ATOMIC_RELEASE,
+					 __ATOMIC_RELAXED)) {
 		__atomic_fetch_or(word, 0, __ATOMIC_RELEASE);
 		err = port_pi_unlock(word);
 		if (err)
@@ -217,7 +217,8 @@ static void sleeping_unlock(uint32_t *word)
 
 /* ---- anyrcu_raw_spinlock_t ---- */
 
-void anyrcu_raw_spin_init_class(anyrcu_raw_spinlock_t *lock, const char *name, const struct anyrcu_lock_class_key *key)
+void anyrcu_raw_spin_init_class(anyrcu_raw_spinlock_t *lock, const char *name,
+				const struct anyrcu_lock_class_key *key)
 {
 	store(&lock->word, 0);
 	lockdep(init, lock, &raw_type, name, key, CALLER);
@@ -247,6 +248,7 @@ bool anyrcu_raw_spin_trylock(anyrcu_raw_spinlock_t *lock)
 		context_exit();
 		return false;
 	}
+	port_acquire(lock);
 	acquire(lock, &raw_type, ANYRCU_LOCK_TRY, 0, CALLER);
 	return true;
 }
@@ -279,21 +281,25 @@ void anyrcu_raw_spin_unlock_irqrestore(anyrcu_raw_spinlock_t *lock, uint64_t fla
 
 /* ---- anyrcu_spinlock_t ---- */
 
-/* The lock itself, unknown to the validator. */
-static inline void either_lock(anyrcu_spinlock_t *lock)
+void lock_either(anyrcu_spinlock_t *lock)
 {
 	if (context_rt())
 		sleeping_lock(&lock->futex);
 	else
 		raw_lock(&lock->raw);
+	port_acquire(lock);
 }
 
-static inline bool either_try(anyrcu_spinlock_t *lock)
+bool lock_either_try(anyrcu_spinlock_t *lock)
 {
-	return context_rt() ? sleeping_try(&lock->futex) : raw_try(&lock->raw);
+	bool taken = context_rt() ? sleeping_try(&lock->futex) : raw_try(&lock->raw);
+
+	if (taken)
+		port_acquire(lock);
+	return taken;
 }
 
-static inline void either_unlock(anyrcu_spinlock_t *lock)
+void lock_either_unlock(anyrcu_spinlock_t *lock)
 {
 	if (context_rt())
 		sleeping_unlock(&lock->futex);
@@ -301,22 +307,8 @@ static inline void either_unlock(anyrcu_spinlock_t *lock)
 		raw_unlock(&lock->raw);
 }
 
-/* What spins under this model forbids its holder to wait. */
-static inline void spinning_enter(void)
-{
-	if (context_model() == MODEL_FULL)
-		context_nest++;
-	compiler_barrier();
-}
-
-static inline void spinning_exit(void)
-{
-	compiler_barrier();
-	if (context_model() == MODEL_FULL)
-		context_nest--;
-}
-
-void anyrcu_spin_init_class(anyrcu_spinlock_t *lock, const char *name, const struct anyrcu_lock_class_key *key)
+void anyrcu_spin_init_class(anyrcu_spinlock_t *lock, const char *name,
+			    const struct anyrcu_lock_class_key *key)
 {
 	store(&lock->raw.word, 0);
 	lockdep(init, lock, &spin_type, name, key, CALLER);
@@ -326,7 +318,7 @@ static inline void spin_lock(anyrcu_spinlock_t *lock, unsigned subclass, const v
 {
 	spinning_enter();
 	acquire(lock, &spin_type, ANYRCU_LOCK_WRITE, subclass, ip);
-	either_lock(lock);
+	lock_either(lock);
 }
 
 void anyrcu_spin_lock(anyrcu_spinlock_t *lock)
@@ -342,7 +334,7 @@ void anyrcu_spin_lock_nested(anyrcu_spinlock_t *lock, unsigned subclass)
 bool anyrcu_spin_trylock(anyrcu_spinlock_t *lock)
 {
 	spinning_enter();
-	if (!either_try(lock)) {
+	if (!lock_either_try(lock)) {
 		spinning_exit();
 		return false;
 	}
@@ -353,7 +345,7 @@ bool anyrcu_spin_trylock(anyrcu_spinlock_t *lock)
 static inline void spin_unlock(anyrcu_spinlock_t *lock, const void *ip)
 {
 	lockdep(release, lock, ip);
-	either_unlock(lock);
+	lock_either_unlock(lock);
 	spinning_exit();
 }
 
@@ -378,7 +370,8 @@ void anyrcu_spin_unlock_irqrestore(anyrcu_spinlock_t *lock, uint64_t flags)
 
 /* ---- anyrcu_mutex_t ---- */
 
-void anyrcu_mutex_init_class(anyrcu_mutex_t *lock, const char *name, const struct anyrcu_lock_class_key *key)
+void anyrcu_mutex_init_class(anyrcu_mutex_t *lock, const char *name,
+			     const struct anyrcu_lock_class_key *key)
 {
 	store(&lock->futex, 0);
 	lockdep(init, lock, &mutex_type, name, key, CALLER);
@@ -393,6 +386,7 @@ static inline void mutex_lock(anyrcu_mutex_t *lock, unsigned subclass, const voi
 {
 	acquire(lock, &mutex_type, ANYRCU_LOCK_WRITE, subclass, ip);
 	sleeping_lock(&lock->futex);
+	port_acquire(lock);
 }
 
 void anyrcu_mutex_lock(anyrcu_mutex_t *lock)
@@ -409,6 +403,7 @@ bool anyrcu_mutex_trylock(anyrcu_mutex_t *lock)
 {
 	if (!sleeping_try(&lock->futex))
 		return false;
+	port_acquire(lock);
 	acquire(lock, &mutex_type, ANYRCU_LOCK_TRY, 0, CALLER);
 	return true;
 }
@@ -417,106 +412,4 @@ void anyrcu_mutex_unlock(anyrcu_mutex_t *lock)
 {
 	lockdep(release, lock, CALLER);
 	sleeping_unlock(&lock->futex);
-}
-
-/* ---- anyrcu_rwlock_t ---- */
-
-#define WAITING 1u
-#define WRITER 2u
-#define READER 4u
-
-void anyrcu_rwlock_init_class(anyrcu_rwlock_t *lock, const char *name, const struct anyrcu_lock_class_key *key)
-{
-	store(&lock->state, 0);
-	store(&lock->queue.raw.word, 0);
-	lockdep(init, lock, &rwlock_type, name, key, CALLER);
-}
-
-/* Become a reader if none of @bits stands in the way. */
-static inline bool read_try(anyrcu_rwlock_t *lock, uint32_t bits)
-{
-	uint32_t old = load(&lock->state);
-
-	while (!(old & bits))
-		if (__atomic_compare_exchange_n(&lock->state, &old, old + READER, true, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-			return true;
-	return false;
-}
-
-static noinline void read_wait(anyrcu_rwlock_t *lock)
-{
-	if (context_signals) {
-		for (unsigned round = 0; !read_try(lock, WRITER); round++)
-			wait_round(round);
-		return;
-	}
-	either_lock(&lock->queue);
-	__atomic_fetch_add(&lock->state, READER, __ATOMIC_ACQUIRE);
-	either_unlock(&lock->queue);
-}
-
-void anyrcu_rwlock_read_lock(anyrcu_rwlock_t *lock)
-{
-	spinning_enter();
-	acquire(lock, &rwlock_type, context_signals ? ANYRCU_LOCK_RECURSIVE_READ : ANYRCU_LOCK_READ, 0, CALLER);
-	if (unlikely(!read_try(lock, WAITING | WRITER)))
-		read_wait(lock);
-}
-
-bool anyrcu_rwlock_read_trylock(anyrcu_rwlock_t *lock)
-{
-	spinning_enter();
-	if (!read_try(lock, WAITING | WRITER)) {
-		spinning_exit();
-		return false;
-	}
-	acquire(lock, &rwlock_type, ANYRCU_LOCK_READ | ANYRCU_LOCK_TRY, 0, CALLER);
-	return true;
-}
-
-void anyrcu_rwlock_read_unlock(anyrcu_rwlock_t *lock)
-{
-	lockdep(release, lock, CALLER);
-	if (__atomic_fetch_sub(&lock->state, READER, __ATOMIC_RELEASE) == (READER | WAITING) && context_rt())
-		port_wake_one(&lock->state);
-	spinning_exit();
-}
-
-void anyrcu_rwlock_write_lock(anyrcu_rwlock_t *lock)
-{
-	uint32_t readers;
-
-	spinning_enter();
-	acquire(lock, &rwlock_type, ANYRCU_LOCK_WRITE, 0, CALLER);
-	either_lock(&lock->queue);
-	__atomic_fetch_or(&lock->state, WAITING, __ATOMIC_RELAXED);
-	for (unsigned round = 0; !cmpxchg(&lock->state, WAITING, WRITER); round++) {
-		readers = load(&lock->state);
-		if (!context_rt())
-			wait_round(round);
-		else if (readers != WAITING)
-			port_wait(&lock->state, readers, 0);
-	}
-}
-
-bool anyrcu_rwlock_write_trylock(anyrcu_rwlock_t *lock)
-{
-	spinning_enter();
-	if (either_try(&lock->queue)) {
-		if (cmpxchg(&lock->state, 0, WRITER)) {
-			acquire(lock, &rwlock_type, ANYRCU_LOCK_WRITE | ANYRCU_LOCK_TRY, 0, CALLER);
-			return true;
-		}
-		either_unlock(&lock->queue);
-	}
-	spinning_exit();
-	return false;
-}
-
-void anyrcu_rwlock_write_unlock(anyrcu_rwlock_t *lock)
-{
-	lockdep(release, lock, CALLER);
-	__atomic_fetch_and(&lock->state, ~WRITER, __ATOMIC_RELEASE);
-	either_unlock(&lock->queue);
-	spinning_exit();
 }

@@ -2,30 +2,36 @@
 /*
  * Handlers of signals, hard or threaded.
  *
- * An installed action is a block of pages: what to do, a queue, and records for it. It does not change once it is published, but for
- * the queue. The handler is in a read-side critical section from before it reads the pointer to the action until it is done. So when an
- * action has been replaced, a grace period later no hard part of it is running and nothing more will be queued to it; its thread then
- * handles what is queued and ends, and the block is freed.
+ * An installed action is a block of pages: the program's functions, a queue, and records for the
+ * queue. Only the queue changes once the action is published. The handler is in a read-side
+ * critical section from before it reads the pointer to the action until it is done. So a grace
+ * period after an action was replaced, no hard part of it is running and no signal will be queued
+ * to it any more; its thread then handles the queued signals and ends, and the block is freed.
  *
- * The queue is a stack that handlers push to by cmpxchg and its thread takes whole by xchg, and turns round: no ABA. A record is
- * claimed by cmpxchg on its own word, so nothing is in the handler's hands alone at any instruction that another handler would have to wait
- * for; it may be interrupted anywhere by the same signal or others. The thread sleeps on the bell, which it has read before it looked at the
- * queue; a handler rings after it has pushed.
+ * The queue is a stack that handlers push to by cmpxchg; the thread takes it whole by xchg, and
+ * reverses it: no ABA. A record is claimed by cmpxchg on its own word, so a handler never holds
+ * anything that another handler would have to wait for, and may be interrupted anywhere by the same
+ * signal or others. The thread sleeps on the bell, which it has read before it checked the queue; a
+ * handler rings after it has pushed.
  *
- * A standard signal that finds one of its kind queued is one with it: "waiting" is set by whoever queues, and taken away by the thread
- * before it calls the program. So whatever happened before the signal that was dropped happens before a call that is still to come.
+ * A standard signal is merged with one of its kind that is queued already: the handler that queues
+ * sets "waiting", and the thread clears it before it calls the program. So whatever happened before
+ * a signal that was dropped happens before a later call.
  *
- * What the thread has taken is in the action's hands, not in its own: if the program ends the thread in the middle, another one goes on there.
+ * The signals that the thread has taken are recorded in the action: if the program ends the thread
+ * in the middle, another one continues there.
  *
- * fork(): the child has the actions, and those records that it must not handle go back; see context_fork_child(). The sections
- * that handlers of other threads were in have ended there, as all that those threads read.
+ * fork(): the child has the actions. Records of signals that it must not handle are freed; see
+ * context_fork_child(). Read-side sections of handlers in other threads do not exist there, like
+ * those of the threads themselves.
  */
 #include <anyrcu/context.h>
 #include <anyrcu/rcu.h>
+#include <base/test_point.h>
 #include <context/context.h>
 #include <lockdep/lockdep.h>
 #include <pages/pages.h>
-#include <port/port.h>
+#include <port/process.h>
 
 #define STANDARD 32 /* signals below it are not queued by the kernel */
 #define EINVAL 22
@@ -43,28 +49,29 @@ struct record {
 
 struct action {
 	int sig;
-	void (*hard)(int, siginfo_t *, void *);	     /* in the handler */
+	void (*hard)(int, siginfo_t *, void *); /* in the handler */
 	void (*hard_late)(int, siginfo_t *, void *); /* in the thread */
 	void (*thread)(int, const siginfo_t *);
-	uint64_t blocked; /* while the handler runs, beside what is anyway */
-	bool yields;	  /* under rt the hard part is called in the thread */
+	uint64_t blocked; /* while the handler runs, in addition to the present mask */
+	bool yields; /* under rt the hard part is called in the thread */
 
 	struct record *queue;
 	struct record *taken; /* the thread's */
 	uint32_t waiting;
 	uint32_t bell;
 	uint32_t retired; /* to end once the queue is empty */
-	uint32_t ended;	  /* there is no thread any more */
+	uint32_t ended; /* there is no thread any more */
+	/* the port_id() of the thread; 0: none yet, the first thread that runs takes it */
+	uint64_t worker;
 	struct record record[RECORDS];
 };
 _Static_assert(sizeof(struct action) <= ANYRCU_PAGE_SIZE << ORDER, "an action fits its pages");
 
 static struct action *actions[PORT_NSIG];
-static struct port_lock installing;
-static uint32_t forks; /* that led here */
+struct port_lock context_lock; /* while an action is put in place */
 #define LOOK_AGAIN UINT64_C(100000000)
 
-/* The action that the calling thread is the thread of. */
+/* The action whose thread the calling thread is. */
 static PORT_THREAD_LOCAL struct action *mine;
 
 /* ---- in the handler ---- */
@@ -100,17 +107,21 @@ static void queue(struct action *a, const void *info)
 {
 	struct record *r;
 
+	port_release(&a->waiting);
 	if (a->sig < STANDARD && xchg(&a->waiting, 1))
 		return;
 	r = record_get(a);
 	if (!r) {
 		store(&a->waiting, 0);
-		port_report("signal %u is lost: its thread has fallen behind, and there is no memory", (uint64_t)a->sig);
+		port_report(
+			"signal %u is lost: its thread has fallen behind, and there is no memory",
+			(uint64_t)a->sig);
 		return;
 	}
 	memcpy(r->info, info, sizeof(r->info));
 	r->next = load(&a->queue);
-	while (!__atomic_compare_exchange_n(&a->queue, &r->next, r, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+	while (!__atomic_compare_exchange_n(&a->queue, &r->next, r, true, __ATOMIC_SEQ_CST,
+					    __ATOMIC_RELAXED))
 		;
 	ring(a);
 }
@@ -125,7 +136,8 @@ static void on_signal(int sig, void *info, void *context, uint64_t before)
 	anyrcu_read_lock();
 	a = load_acquire(&actions[sig]);
 	if (unlikely(ops))
-		ops->signal_enter(sig, before | (a ? a->blocked : 0) | UINT64_C(1) << (sig - 1), a && a->yields);
+		ops->signal_enter(sig, before | (a ? a->blocked : 0) | UINT64_C(1) << (sig - 1),
+				  a && a->yields);
 	if (a && a->hard)
 		a->hard(sig, info, context);
 	if (a && (a->hard_late || a->thread))
@@ -139,7 +151,7 @@ static void on_signal(int sig, void *info, void *context, uint64_t before)
 
 /* ---- in the thread ---- */
 
-static void take(struct action *a)
+static void collect(struct action *a)
 {
 	struct record *r = xchg(&a->queue, NULL);
 
@@ -160,7 +172,12 @@ static void handle(struct action *a)
 	memcpy(&info, r->info, sizeof(info));
 	a->taken = r->next;
 	record_put(r);
-	xchg(&a->waiting, 0); /* acquire: what the senders of dropped ones did; release: they see it before we have begun */
+	/*
+	 * acquire: what senders of dropped signals did; release: senders see "waiting" cleared
+	 * before the call begins
+	 */
+	xchg(&a->waiting, 0);
+	port_acquire(&a->waiting);
 	if (a->hard_late) {
 		lockdep(signal_enter, 0, UINT64_MAX, true);
 		a->hard_late(a->sig, &info, NULL);
@@ -181,19 +198,33 @@ static void thread_ended(struct action *a)
 	port_wake(&a->ended);
 }
 
-static void thread(void *arg)
+static void *thread(void *arg)
 {
-	struct action *a = mine = arg;
+	struct action *a = arg;
 
-	port_thread_exit_arm();
+	port_thread_arrives();
+	/*
+	 * lost if a handler forked while this thread was being started, and its child has started
+	 * another thread
+	 */
+	if (!cmpxchg(&a->worker, 0, port_id()))
+		return NULL;
+	mine = a;
+	port_thread_begin(-1, 0);
 	for (;;) {
 		uint32_t bell = load_acquire(&a->bell);
+		/*
+		 * Read before the queue; pairs with the release in action_end(), which comes after
+		 * the last signal was queued: if it is set, collect() finds all there will ever be.
+		 */
+		bool retired = load_acquire(&a->retired);
 
 		if (!a->taken)
-			take(a);
+			collect(a);
+		test_point(TAKEN);
 		if (a->taken)
 			handle(a);
-		else if (load_acquire(&a->retired))
+		else if (retired)
 			break;
 		else
 			port_wait(&a->bell, bell, 0);
@@ -203,6 +234,7 @@ static void thread(void *arg)
 		action_free(a);
 	else
 		thread_ended(a);
+	return NULL;
 }
 
 /* ---- installing ---- */
@@ -219,13 +251,13 @@ static struct action *action_new(int sig, const struct anyrcu_signal_action *fro
 	if (!a)
 		return NULL;
 	a->sig = sig;
-	/* What a fault raises must be dealt with where it was raised. */
+	/* The signal of a fault must be handled in the thread that raised it. */
 	a->yields = !(from->flags & ANYRCU_SIGNAL_NO_THREAD) && (port_signals >> (sig - 1) & 1);
 	a->hard = a->yields && context_rt() ? NULL : from->hard;
 	a->hard_late = a->hard ? NULL : from->hard;
 	a->thread = from->thread;
 	memcpy(&a->blocked, &from->mask, sizeof(a->blocked));
-	if (threaded(a) && port_thread_start(thread, a, -1, 0)) {
+	if (threaded(a) && port_thread_start(thread, a, 0)) {
 		action_free(a);
 		return NULL;
 	}
@@ -234,7 +266,7 @@ static struct action *action_new(int sig, const struct anyrcu_signal_action *fro
 
 static void action_end(struct action *a)
 {
-	uint32_t process = load(&forks);
+	uint32_t process = load(&port_forks);
 
 	if (!a)
 		return;
@@ -242,11 +274,12 @@ static void action_end(struct action *a)
 	if (!threaded(a)) {
 		action_free(a);
 	} else if (mine == a) {
-		store(&a->retired, 2); /* frees it itself, when the call that we are in returns */
+		store(&a->retired, 2); /* we free it ourselves, when the present call returns */
 	} else {
 		store_release(&a->retired, 1);
 		ring(a);
-		while (!load_acquire(&a->ended) && load(&forks) == process) /* which a handler in between may have made another one */
+		/* a fork by a handler in between may have changed the process */
+		while (!load_acquire(&a->ended) && load(&port_forks) == process)
 			port_wait(&a->ended, 0, LOOK_AGAIN);
 		action_free(a);
 	}
@@ -255,7 +288,8 @@ static void action_end(struct action *a)
 static bool valid(int sig, const struct anyrcu_signal_action *from)
 {
 	return sig > 0 && sig < PORT_NSIG &&
-	       (!from || (from->size == sizeof(*from) && (from->hard || from->thread) && !(from->flags & ~ANYRCU_SIGNAL_NO_THREAD)));
+	       (!from || (from->size == sizeof(*from) && (from->hard || from->thread) &&
+			  !(from->flags & ~ANYRCU_SIGNAL_NO_THREAD)));
 }
 
 int anyrcu_signal_action(int sig, const struct anyrcu_signal_action *action)
@@ -267,7 +301,7 @@ int anyrcu_signal_action(int sig, const struct anyrcu_signal_action *action)
 		return -EINVAL;
 	if (action && !(new = action_new(sig, action)))
 		return -EAGAIN;
-	port_lock(&installing);
+	port_lock(&context_lock);
 	if (!port_signal_hook)
 		port_signal_hook = on_signal;
 	old = actions[sig];
@@ -279,7 +313,7 @@ int anyrcu_signal_action(int sig, const struct anyrcu_signal_action *action)
 	}
 	if (!new || !done)
 		store_release(&actions[sig], done ? NULL : old);
-	port_unlock(&installing);
+	port_unlock(&context_lock);
 	action_end(done ? old : new);
 	return done ? 0 : -EINVAL;
 }
@@ -288,54 +322,54 @@ int anyrcu_signal_action(int sig, const struct anyrcu_signal_action *action)
 
 static void restart(struct action *a)
 {
-	if (port_thread_start(thread, a, -1, 0)) {
-		port_report("signal %u is not handled any more: its thread has ended, and none could be started", (uint64_t)a->sig);
+	if (port_thread_start(thread, a, 0)) {
+		port_report(
+			"signal %u is not handled any more: its thread has ended, and none could be started",
+			(uint64_t)a->sig);
 		thread_ended(a);
 	}
 }
 
-/* A call of the program has ended the thread. The signal that it was for counts as handled. */
+/* The program's function has ended the thread. Its signal counts as handled. */
 void context_thread_exit(void)
 {
 	struct action *a = mine;
 
 	mine = NULL;
-	if (a)
-		restart(a);
+	if (!a)
+		return;
+	store(&a->worker, 0);
+	restart(a);
 }
 
-void context_fork_prepare(void)
-{
-	port_lock(&installing);
-}
-
-void context_fork_parent(void)
-{
-	port_unlock(&installing);
-}
-
-/* The queue is dropped; records that a handler has in its hands right now, and is pushing, it will push here too. */
-static void action_fork_child(struct action *a)
+/*
+ * The queue is dropped. A record that the forking handler's interrupted code is about to push, it
+ * will still push here.
+ */
+static void action_fork_child(struct action *a, bool start)
 {
 	struct record *r, *next;
 
-	take(a);
+	collect(a);
 	for (r = a->taken; r; r = next) {
 		next = r->next;
 		record_put(r);
 	}
 	a->taken = NULL;
 	store(&a->waiting, 0);
-	if (mine != a && threaded(a))
+	if (load(&a->worker) == port_id() || !threaded(a))
+		return;
+	store(&a->worker, 0);
+	if (start)
 		restart(a);
+	else
+		thread_ended(a);
 }
 
-void context_fork_child(void)
+void context_fork_child(bool start)
 {
 	context_tid_kept = 0;
-	store(&forks, forks + 1);
 	for (int sig = 1; sig < PORT_NSIG; sig++)
 		if (actions[sig])
-			action_fork_child(actions[sig]);
-	port_unlock(&installing);
+			action_fork_child(actions[sig], start);
 }

@@ -1,302 +1,235 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * Deferring: storing what waits, from any context.
+ * The public calls that defer, from any context. store.h says how an object is stored, and why that
+ * is safe; this file chooses the place and the kind of page.
  *
- * Each CPU has an open page for each of two kinds: UNIFORM, whose words belong to the one function that opened it, and MIXED for
- * what comes in between. There are two sets of them, as there are two ways to append:
+ * The first attempt is a restartable sequence on the calling CPU's UNIFORM page, then on its MIXED
+ * page. append_slow() opens pages. The thread may have migrated since the CPU number was read; a
+ * page opened on another CPU is just as correct. A round starts over only if a handler or another
+ * thread has deferred in between. After a few rounds the object goes into a page that is appended
+ * to by atomics, and at last into the chain, whose loop is the only one without a bound
+ * (lock-free).
  *
- * 1. port_rseq_append(), a restartable sequence: no atomic, no fence, nothing to undo; see there. It reads the page
- *    without protection, which is right because a collection that takes the page away calls port_rseq_fence() before it goes on: a
- *    sequence that had read the pointer has committed by then, or starts over and does not find the page.
- *
- * 2. append_shared(), where sequences do not work: reserve a slot by fetch_add on the count, store to it, the key word last. The
- *    thread is in a read-side critical section from before it reads the page's pointer until the slot is filled. So when a grace
- *    period has passed after the page was taken away, no slot will be filled any more ("settled"), though the thread may have
- *    stopped for a minute in between. A slot that is still empty then belongs to a thread which is no more (a fork's child).
- *    The page needs a second grace period for what was stored late.
- *
- * Opening a page, for both: the new page has the object in it and the old page behind it before one cmpxchg on the CPU's pointer
- * makes it the open one and the old one full ("sealed"). Nothing is ever only in this thread's hands, so it does not matter where a
- * thread stops or dies. All of this is inside a read-side critical section, so a page that we read the pointer of is not freed,
- * nor used again, before we are done: there is no ABA. The CPU is that of an instant ago; a page opened on another CPU is as right.
- *
- * Attack: a signal handler defers between any two instructions. It appends to the open page (ours not being in yet), or opens a
- * page itself; our sequence then starts over, our fetch_add gets another slot, our cmpxchg fails and we start over. It never
- * waits for what it interrupted. Each round that starts over means that a handler or another thread has deferred in between; after a
- * few of them we take the shared way, and in the end the chain, whose loop is the only one without a bound of its own (lock-free).
- *
- * Attack: no page can be had. The form with a head pushes to the chain: one cmpxchg, and collections take the whole of it by
- * xchg, so no ABA. The headless forms say no. MIXED is tried before that, as its open page may have room.
- *
- * Attack: the page count wraps. It only goes up while below the cap, by at most the number of threads and handlers at it.
+ * If no page is available, the functions with a head push to the chain, and the headless functions
+ * fail. MIXED is tried before that, as its open page may have room.
  */
 #include <anyrcu/page.h>
-#include <base/breaks.h>
-#include <context/context.h>
+#include <cache/cache.h>
 #include <defer/defer.h>
-#include <lockdep/lockdep.h>
+#include <defer/exchange.h>
 #include <pages/pages.h>
 #include <port/port.h>
 
-#define TRIES 8
-
-struct defer_cpu defer_cpus[PORT_CPUS_MAX];
-uint32_t defer_ncpus;
-struct anyrcu_head *defer_chain;
-struct defer_stats defer_stats;
-struct defer_limits defer_limits = { DEFER_DELAY_US * UINT64_C(1000), DEFER_PENDING_MAX, DEFER_BYTES_MAX };
-uint32_t defer_policy = ANYRCU_POLICY_NOLOCKS;
-uint32_t defer_sealed;
-uint64_t defer_sealed_objects;
-
-/* What is to be appended: the words of a slot, but in UNIFORM pages, which have only arg. */
-struct slot {
-	uintptr_t func, arg, head, caller;
-	enum { ANY_CONTEXT, RAW_CONTEXT, TASK_CONTEXT } context; /* as the caller has said */
-	bool opened;	 /* it went into a new page, */
-	uint32_t sealed; /* which made so many full ones that wait to be collected; 0: none */
-};
-
-static inline enum port_rseq_result append_rseq(unsigned kind, uintptr_t key, uintptr_t a, uintptr_t b, uint32_t width)
+/* Append by atomics to the open page of this kind. In a read-side critical section. */
+static inline enum store_result append_shared(unsigned cpu, unsigned kind, uintptr_t key,
+					      struct store_object *o)
 {
-	struct port_rseq_page **pages = (struct port_rseq_page **)(void *)&defer_cpus[0].rseq[kind];
+	struct store_page **where = &defer_places[cpu].open[SHARED + kind];
+	enum store_result result = store_append(load_acquire(where), key, o);
 
-	/* Before it is known where a thread's area is, arming a sequence would overwrite something else. */
-	if (unlikely(!load_acquire(&port_rseq_cpus)))
-		return PORT_RSEQ_REFUSE;
-	for (int i = 0; i < TRIES; i++) {
-		enum port_rseq_result r = port_rseq_append(pages, key, a, b, width);
-
-		if (likely(r != PORT_RSEQ_ABORT))
-			return r;
-	}
-	return PORT_RSEQ_ABORT;
+	if (likely(result == STORE_DONE))
+		return STORE_DONE;
+	for (int i = 0; i < STORE_TRIES && (result == STORE_FULL || result == STORE_AGAIN); i++)
+		result = store_append_or_open(&defer_store, where, key, cpu, o);
+	return result;
 }
 
-static void page_fill(struct defer_page *p, uint32_t at, uintptr_t key, const struct slot *s)
+/* The sequence found no room in a page of its CPU: open one. In a read-side critical section. */
+static enum store_result append_cpu(unsigned kind, uintptr_t key, struct store_object *o)
 {
-	if (key == KEY_DEBUG) {
-		store(&p->word[at + 2], s->head);
-		store(&p->word[at + 3], s->caller);
-	}
-	if (key == KEY_MIXED || key == KEY_DEBUG)
-		store(&p->word[at + 1], s->arg);
-	/* The word that says "filled" comes last: pairs with the drainer's acquire. */
-	store_release(&p->word[at], key == KEY_MIXED || key == KEY_DEBUG ? s->func : s->arg);
-}
+	enum store_result result = STORE_AGAIN;
 
-/*
- * The policies but NOLOCKS are ways to make an allocation that may take a lock safe: by not making it. ANYRCU_GFP_NOWAIT holds off signals
- * while it has the lock, so that where a policy errs, a handler waits for another thread, but never for itself.
- */
-static noinline void *page_by_policy(const struct slot *s, unsigned flags)
-{
-	bool may = true;
-
-	switch (load(&defer_policy)) {
-	case ANYRCU_POLICY_PREEMPTIBLE:
-		may = context_preemptible() == CONTEXT_YES;
-		break;
-	case ANYRCU_POLICY_RT_OFF:
-		may = !context_rt() && !load(&lockdep_ops);
-		break;
-	case ANYRCU_POLICY_RAW_VARIANTS:
-		may = s->context != RAW_CONTEXT;
-		break;
-	default:
-		return page_alloc(ANYRCU_GFP_NO_LOCKS | flags, 0);
-	}
-	if (!may && s->context != TASK_CONTEXT)
-		return NULL;
-	lockdep(might_spin, "the allocation of a page by a deferral", __builtin_return_address(0));
-	return page_alloc(ANYRCU_GFP_NOWAIT | flags, 0);
-}
-
-static struct defer_page *page_new(unsigned cpu, uintptr_t key, bool shared, const struct slot *s)
-{
-	uint64_t bytes = fetch_add(&defer_stats.bytes, sizeof(struct defer_page));
-	struct defer_page *p = NULL;
-
-	if (bytes < load(&defer_limits.bytes_max) || breaks(BOUND_IGNORED))
-		p = page_by_policy(s, shared ? ANYRCU_GFP_ZERO : 0);
-	if (!p) {
-		count_add(&defer_stats.bytes, -(uint64_t)sizeof(*p));
-		return NULL;
-	}
-	count_max(&defer_stats.bytes_high, bytes + sizeof(*p));
-	p->open.key = key;
-	p->open.cap = DEFER_WORDS - (key == KEY_DEBUG ? 3 : 1); /* where no slot begins; the sequence writes a word beyond */
-	p->cursor = p->counted = 0;
-	p->cpu = cpu;
-	p->shared = shared;
-	p->settled = !shared;
-	page_fill(p, 0, key, s);
-	store(&p->open.count, defer_width(key));
-	return p;
-}
-
-/*
- * Make a page with @s in it the open one of @where, in place of @old. False: try again, if @refused is not set.
- * The bytes are counted before there is a page, and what is sealed after it is: in the child of a fork that comes in between, the
- * one is then never less than what there is, which would wrap, and the other is counted anew.
- */
-static bool page_open(unsigned cpu, struct defer_page **where, struct defer_page *old, uintptr_t key, bool shared,
-		      struct slot *s, bool *refused)
-{
-	struct defer_page *p = page_new(cpu, key, shared, s);
-
-	*refused = !p;
-	if (!p)
-		return false;
-	p->next = old;
-	if (!breaks_cmpxchg(SEAL_TORN, where, old, p)) {
-		page_free(p, 0);
-		count_add(&defer_stats.bytes, -(uint64_t)sizeof(*p));
-		return false;
-	}
-	if (old) {
-		count_add(&defer_sealed_objects, defer_used(old) / defer_width(old->open.key));
-		s->sealed = fetch_add(&defer_sealed, 1) + 1;
-	}
-	s->opened = true;
-	return true;
-}
-
-static bool page_full(struct defer_page *p)
-{
-	return !p || load(&p->open.count) >= p->open.cap;
-}
-
-/* In a read-side critical section. */
-static bool append_shared(unsigned cpu, unsigned kind, uintptr_t key, struct slot *s)
-{
-	struct defer_page **where = &defer_cpus[cpu].shared[kind];
-	bool refused = false;
-
-	for (int i = 0; i < TRIES && !refused; i++) {
-		struct defer_page *p = load_acquire(where);
-		uint32_t at;
-
-		breaks_stop(LOADED);
-		if (page_full(p)) {
-			if (page_open(cpu, where, p, key, true, s, &refused))
-				return true;
-			continue;
-		}
-		if (p->open.key != key)
-			return false;
-		at = fetch_add(&p->open.count, defer_width(key));
-		breaks_stop(FILL);
-		if (at < p->open.cap) {
-			page_fill(p, at, key, s);
-			return true;
-		}
-	}
-	return false;
-}
-
-static void cpu_seen(uint32_t cpu)
-{
-	uint32_t n = load(&defer_ncpus);
-
-	while (n <= cpu && !__atomic_compare_exchange_n(&defer_ncpus, &n, cpu + 1, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
-		;
-}
-
-/* The sequence found no room in a page of its CPU: open one, or take the other kind. In a read-side critical section. */
-static bool open_rseq(unsigned kind, uintptr_t key, struct slot *s)
-{
-	bool refused = false;
-
-	for (int i = 0; i < TRIES && !refused; i++) {
+	for (int i = 0; i < STORE_TRIES && result == STORE_AGAIN; i++) {
 		int cpu = port_rseq_cpu();
-		struct defer_page **where, *p;
+		struct store_page **where, *p;
 
 		if (cpu < 0)
-			return false;
-		cpu_seen(cpu);
-		where = &defer_cpus[cpu].rseq[kind];
+			return STORE_REFUSED;
+		store_place_used(&defer_store, cpu);
+		where = &defer_places[cpu].open[kind];
 		p = load_acquire(where);
-		if (page_full(p)) {
-			if (page_open(cpu, where, p, key, false, s, &refused))
-				return true;
-		} else if (p->open.key != key) {
-			return false;
-		}
-		if ((kind == UNIFORM ? append_rseq(kind, key, s->arg, 0, 1) :
-				       append_rseq(kind, key, s->func, s->arg, 2)) == PORT_RSEQ_DONE)
-			return true;
+		if (store_page_full(p))
+			result = store_open(&defer_store, where, p, key, false, cpu, o);
+		else if (p->open.key != key)
+			return STORE_OTHER;
+		if (result == STORE_AGAIN &&
+		    (kind == UNIFORM ? store_append_cpu(defer_places, kind, key, o->arg, 0, 1) :
+				       store_append_cpu(defer_places, kind, key, o->func, o->arg,
+							2)) == STORE_DONE)
+			result = STORE_DONE;
 	}
-	return false;
+	return result;
 }
 
-static noinline bool append_slow(struct slot *s)
+/*
+ * Called before the page for the object is found: collect() does the acquire, once it has taken
+ * that page away.
+ */
+static noinline void tell_checker(struct store_object *o)
 {
-	bool done = false;
+	port_release(&defer_store.chain);
+	if (!o->caller)
+		o->caller = (uintptr_t)port_checker_block((void *)o->arg);
+}
 
-	if (s->func == 0)
+/*
+ * Past half of the bound, have the open pages collected now. Past the bound, flood control begins.
+ */
+static void press(void)
+{
+	uint64_t bytes = defer_bytes_pending(), max = load(&defer_limits.pending_bytes_max);
+
+	if (bytes > max)
+		defer_flood_begins(defer_pending_closed());
+	if (bytes > max / 2)
+		defer_wake(true);
+}
+
+static inline bool stored(enum store_result result)
+{
+	return result == STORE_DONE || result == STORE_OPENED;
+}
+
+/* Try each kind of page that the object may go to. In a read-side critical section. */
+static enum store_result append_any(struct store_object *o, bool wide)
+{
+	enum store_result result = STORE_REFUSED;
+	unsigned cpu;
+
+	if (port_rseq_cpu() >= 0 && !wide) {
+		result = append_cpu(UNIFORM, o->func, o);
+		if (!stored(result))
+			result = append_cpu(MIXED, KEY_MIXED, o);
+	}
+	if (stored(result))
+		return result;
+	cpu = port_cpu();
+	store_place_used(&defer_store, cpu);
+	if (wide)
+		return append_shared(cpu, WIDE, KEY_WIDE, o);
+	/* A word of 0 means "not filled", so a NULL argument needs a slot with its function. */
+	if (o->arg)
+		result = append_shared(cpu, UNIFORM, o->func, o);
+	return stored(result) ? result : append_shared(cpu, MIXED, KEY_MIXED, o);
+}
+
+static noinline bool append_slow(struct store_object *o)
+{
+	uint64_t era = defer_era();
+	enum store_result result;
+
+	if (o->func == 0)
 		port_bug("deferred call of a NULL function");
+	if (unlikely(port_checked))
+		tell_checker(o);
 	anyrcu_read_lock();
-	if (port_rseq_cpu() >= 0 && !defer_debug)
-		done = open_rseq(UNIFORM, s->func, s) || open_rseq(MIXED, KEY_MIXED, s);
-	if (!done) {
-		unsigned cpu = port_cpu();
-
-		cpu_seen(cpu);
-		/* An empty word means "not filled yet" in a UNIFORM page, so a NULL argument needs its function beside it. */
-		done = (s->arg && !defer_debug && append_shared(cpu, UNIFORM, s->func, s)) ||
-		       append_shared(cpu, MIXED, defer_debug ? KEY_DEBUG : KEY_MIXED, s);
-	}
+	result = append_any(o, store_debug || o->caller || o->bytes);
+	if (o->bytes && stored(result))
+		defer_bytes_add(era, o->bytes); /* in the section: see bytes.c */
 	anyrcu_read_unlock();
-	/* Outside the section: a worker that preempts us in the wake would find a reader to wait for. */
-	if (s->opened)
-		defer_wake(defer_flood_begins(defer_pending_closed()) || (s->sealed && s->sealed % DEFER_SEALED_WAKE == 0));
-	return done || breaks(REFUSED_DROPS);
+	/* Outside the section: a worker that preempts us in the wake would wait for this reader. */
+	if (result == STORE_OPENED)
+		defer_wake(defer_flood_begins(defer_pending_closed()) ||
+			   (o->sealed && o->sealed % DEFER_SEALED_WAKE == 0));
+	if (o->bytes)
+		press();
+	return stored(result);
 }
 
-static inline bool append(uintptr_t func, uintptr_t arg, unsigned context)
+static noinline bool append_other(enum store_result r, uintptr_t func, uintptr_t arg,
+				  unsigned context)
 {
-	enum port_rseq_result r = append_rseq(UNIFORM, func, arg, 0, 1);
+	if (r == STORE_OTHER && func &&
+	    store_append_cpu(defer_places, MIXED, KEY_MIXED, func, arg, 2) == STORE_DONE)
+		return true;
+	return append_slow(&(struct store_object){ .func = func, .arg = arg, .context = context });
+}
 
-	if (likely(r == PORT_RSEQ_DONE))
-		return true;
-	if (r == PORT_RSEQ_OTHER && func && append_rseq(MIXED, KEY_MIXED, func, arg, 2) == PORT_RSEQ_DONE)
-		return true;
-	return append_slow(&(struct slot){ .func = func, .arg = arg, .context = context });
+/* Always inlined: a call would make a deferral a fifth dearer (docs/design/performance.md). */
+static inline __attribute__((always_inline)) bool append(uintptr_t func, uintptr_t arg,
+							 unsigned context)
+{
+	enum store_result r = store_append_cpu(defer_places, UNIFORM, func, arg, 0, 1);
+
+	return likely(r == STORE_DONE) || append_other(r, func, arg, context);
+}
+
+static void chain_link(struct anyrcu_head *head, uintptr_t func)
+{
+	head->func = (void (*)(struct anyrcu_head *))func;
+	count_add(&defer_stats.chain, 1);
+	if (unlikely(port_checked)) {
+		port_checker_atomic(head, sizeof(*head));
+		port_checker_released(&defer_store.chain);
+	}
+	store_chain_push(&defer_store, head);
 }
 
 static noinline void chain_push(struct anyrcu_head *head, uintptr_t func)
 {
-	head->func = (void (*)(struct anyrcu_head *))func;
-	count_add(&defer_stats.chain, 1);
-	head->next = load(&defer_chain);
-	while (!__atomic_compare_exchange_n(&defer_chain, &head->next, head, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
-		;
+	chain_link(head, func);
 	defer_wake(false);
 }
 
-static noinline void defer_head_debug(struct anyrcu_head *head, uintptr_t func, uintptr_t arg, unsigned context, uintptr_t caller)
+static noinline void chain_push_sized(struct anyrcu_head *head, uintptr_t func, uint64_t bytes)
 {
-	struct slot s = { .func = func, .arg = arg, .head = (uintptr_t)head, .caller = caller, .context = context };
+	uintptr_t word = defer_chain_func(func, bytes), unused = word;
+	uint64_t era = defer_era();
 
-	defer_debug_mark(head, caller);
-	if (!append_slow(&s))
-		chain_push(head, func == KEY_FREE ? (uintptr_t)head - arg + KEY_FREE : func);
+	anyrcu_read_lock(); /* see bytes.c */
+	chain_link(head, word);
+	defer_bytes_add(era, defer_chain_bytes(&unused));
+	anyrcu_read_unlock();
+	defer_wake(false);
+	press();
 }
 
-static inline void defer_call(struct anyrcu_head *head, uintptr_t func, unsigned context, void *caller)
+/*
+ * The object begins @offset bytes before the head; it is to be freed, or its head to be passed to
+ * @func.
+ */
+static noinline void defer_head_wide(struct anyrcu_head *head, uintptr_t func, size_t offset,
+				     uint64_t bytes, unsigned context, uintptr_t caller)
 {
-	if (unlikely(load(&defer_debug)))
-		defer_head_debug(head, func, (uintptr_t)head, context, (uintptr_t)caller);
+	struct store_object o = { .func = func,
+				  .arg = (uintptr_t)head - offset,
+				  .context = context };
+
+	o.bytes = bytes < DEFER_OBJECT_BYTES_MAX ? bytes : DEFER_OBJECT_BYTES_MAX;
+	if (load(&store_debug)) {
+		o.head = (uintptr_t)head;
+		o.caller = caller;
+		store_debug_mark(head, caller);
+	}
+	if (append_slow(&o))
+		return;
+	func = func == KEY_FREE ? offset + KEY_FREE : func;
+	if (o.bytes)
+		chain_push_sized(head, func, o.bytes);
+	else
+		chain_push(head, func);
+}
+
+static inline void defer_call(struct anyrcu_head *head, uintptr_t func, unsigned context,
+			      void *caller)
+{
+	if (unlikely(load(&store_debug)))
+		defer_head_wide(head, func, 0, 0, context, (uintptr_t)caller);
 	else if (unlikely(!append(func, (uintptr_t)head, context)))
 		chain_push(head, func);
 }
 
-/* In the chain, the function's place says how far into the object the head is. No function has so low an address. */
-static inline void defer_free(struct anyrcu_head *head, size_t offset, unsigned context, void *caller)
+/*
+ * In the chain, the word for the function holds the head's offset in the object, plus KEY_FREE. No
+ * function has an address that low.
+ */
+static inline void defer_free(struct anyrcu_head *head, size_t offset, unsigned context,
+			      void *caller)
 {
-	if (unlikely(load(&defer_debug)))
-		defer_head_debug(head, KEY_FREE, (uintptr_t)head - offset, context, (uintptr_t)caller);
+	if (unlikely(cache_defers((char *)head - offset, caller)))
+		return;
+	if (unlikely(load(&store_debug)))
+		defer_head_wide(head, KEY_FREE, offset, 0, context, (uintptr_t)caller);
 	else if (unlikely(!append(KEY_FREE, (uintptr_t)head - offset, context)))
 		chain_push(head, offset + KEY_FREE);
 }
@@ -321,6 +254,20 @@ void anyrcu_raw_free_head(struct anyrcu_head *head, size_t offset)
 	defer_free(head, offset, RAW_CONTEXT, __builtin_return_address(0));
 }
 
+void anyrcu_call_sized(struct anyrcu_head *head, void (*func)(struct anyrcu_head *head),
+		       size_t bytes)
+{
+	defer_head_wide(head, (uintptr_t)func, 0, bytes, ANY_CONTEXT,
+			(uintptr_t)__builtin_return_address(0));
+}
+
+void anyrcu_free_head_sized(struct anyrcu_head *head, size_t offset, size_t bytes)
+{
+	if (!cache_defers((char *)head - offset, __builtin_return_address(0)))
+		defer_head_wide(head, KEY_FREE, offset, bytes, ANY_CONTEXT,
+				(uintptr_t)__builtin_return_address(0));
+}
+
 static noinline bool refuse(uint64_t *why)
 {
 	count_add(&defer_stats.refused, 1);
@@ -329,10 +276,47 @@ static noinline bool refuse(uint64_t *why)
 	return false;
 }
 
-/* Far beyond what flood control should have held it at. */
-static bool too_many(void)
+static noinline bool too_many_in_flood(void)
 {
-	return unlikely(load(&defer_flood)) && defer_pending_closed() > 4 * load(&defer_limits.pending_max);
+	return defer_pending_closed() > 4 * load(&defer_limits.pending_max) ||
+	       defer_bytes_pending() > load(&defer_limits.pending_bytes_max);
+}
+
+/* Is much more pending than flood control should have allowed? */
+static inline bool too_many(void)
+{
+	return unlikely(load(&defer_flood)) && too_many_in_flood();
+}
+
+/* Would @bytes more exceed the bound? Never if nothing else is pending. */
+static bool too_large(uint64_t bytes)
+{
+	uint64_t pending = defer_bytes_pending();
+
+	return pending && pending + bytes > load(&defer_limits.pending_bytes_max);
+}
+
+static bool headless_sized(uintptr_t func, uintptr_t arg, uint64_t bytes)
+{
+	struct store_object o = { .func = func, .arg = arg, .context = ANY_CONTEXT };
+
+	o.bytes = bytes < DEFER_OBJECT_BYTES_MAX ? bytes : DEFER_OBJECT_BYTES_MAX;
+	if (too_large(o.bytes))
+		return refuse(&defer_stats.refused_bytes);
+	if (too_many())
+		return refuse(&defer_stats.refused_bound);
+	return append_slow(&o) || refuse(NULL);
+}
+
+bool anyrcu_call_headless_sized(void (*func)(void *arg), void *arg, size_t bytes)
+{
+	return headless_sized((uintptr_t)func, (uintptr_t)arg, bytes);
+}
+
+bool anyrcu_free_headless_sized(void *ptr, size_t bytes)
+{
+	return !ptr || cache_defers(ptr, __builtin_return_address(0)) ||
+	       headless_sized(KEY_FREE, (uintptr_t)ptr, bytes);
 }
 
 bool anyrcu_call_headless(void (*func)(void *arg), void *arg)
@@ -344,37 +328,93 @@ bool anyrcu_call_headless(void (*func)(void *arg), void *arg)
 
 bool anyrcu_free_headless(void *ptr)
 {
-	if (!ptr)
+	if (!ptr || unlikely(cache_defers(ptr, __builtin_return_address(0))))
 		return true;
 	if (too_many())
 		return refuse(&defer_stats.refused_bound);
 	return append(KEY_FREE, (uintptr_t)ptr, ANY_CONTEXT) || refuse(NULL);
 }
 
-/*
- * A task may pay for memory, and for order: in a flood it frees some of what is ready, which takes no lock but malloc's own, and past the
- * bound it waits for a grace period.
- */
-static void mightsleep(uintptr_t func, uintptr_t arg, const char *name)
+/* ---- by tasks ---- */
+
+static bool free_again(void *p)
 {
-	bool done;
+	return append(KEY_FREE, (uintptr_t)p, TASK_CONTEXT);
+}
+
+/*
+ * The exchange is worth its memory only in a program that frees much, so it begins once a page has
+ * been full. It needs a worker, which frees the objects that tasks leave behind.
+ */
+static noinline bool exchange_other(void *p)
+{
+	bool first;
+
+	if (exchange_slow(p, &first)) {
+		if (first)
+			defer_wake(false);
+		return true;
+	}
+	if (unlikely(load(&defer_store.sealed_objects)) && !load(&exchange_cpus) &&
+	    defer_workers() && !load(&store_debug))
+		exchange_begin(free_again);
+	return false;
+}
+
+/* False: @p was not stored. */
+static inline bool exchange(void *p)
+{
+	return likely(exchange_free(p)) || exchange_other(p);
+}
+
+void anyrcu_free_task_head(struct anyrcu_head *head, size_t offset)
+{
+	if (unlikely(cache_defers((char *)head - offset, __builtin_return_address(0))))
+		return;
+	if (!exchange((char *)head - offset))
+		defer_free(head, offset, TASK_CONTEXT, __builtin_return_address(0));
+}
+
+bool anyrcu_free_task_headless(void *ptr)
+{
+	return !ptr || unlikely(cache_defers(ptr, __builtin_return_address(0))) || exchange(ptr) ||
+	       anyrcu_free_headless(ptr);
+}
+
+/*
+ * See mightsleep(). In a flood a task helps: it frees some of the ready objects (no callbacks, so
+ * it takes no lock of the program but malloc's), and past the bound it waits for a grace period.
+ */
+static bool append_sized(uintptr_t func, uintptr_t arg, uint64_t bytes)
+{
+	struct store_object o = {
+		.func = func, .arg = arg, .bytes = bytes, .context = TASK_CONTEXT
+	};
+
+	return bytes ? append_slow(&o) : append(func, arg, TASK_CONTEXT);
+}
+
+static void mightsleep(uintptr_t func, uintptr_t arg, uint64_t bytes, const char *name)
+{
+	bool done, fits;
 
 	gp_must_not_read(name);
 	if (unlikely(load(&defer_flood))) {
 		defer_advance();
-		count_add(&defer_stats.helped, defer_drain(DEFER_WORDS, DEFER_ONLY_FREE));
+		count_add(&defer_stats.helped, defer_drain(STORE_WORDS, DEFER_ONLY_FREE));
 		if (too_many())
 			anyrcu_synchronize();
 	}
-	done = append(func, arg, TASK_CONTEXT);
-	if (!done && load(&defer_stats.bytes) < load(&defer_limits.bytes_max)) {
+	fits = !bytes || !too_large(bytes);
+	done = fits && append_sized(func, arg, bytes);
+	if (fits && !done && load(&defer_store.bytes) < load(&defer_store.bytes_max)) {
 		pages_refill();
-		done = append(func, arg, TASK_CONTEXT);
+		done = append_sized(func, arg, bytes);
 	}
 	if (done)
 		return;
 	anyrcu_synchronize();
-	/* Counted before the callback, which may end its thread. */
+	/* Counted before the callback, which may end the thread. */
 	count_add(&defer_stats.inline_, 1);
 	count_add(&defer_stats.invoked, 1);
 	if (func == KEY_FREE)
@@ -385,11 +425,26 @@ static void mightsleep(uintptr_t func, uintptr_t arg, const char *name)
 
 void anyrcu_call_mightsleep(void (*func)(void *arg), void *arg)
 {
-	mightsleep((uintptr_t)func, (uintptr_t)arg, "anyrcu_call_mightsleep()");
+	mightsleep((uintptr_t)func, (uintptr_t)arg, 0, "anyrcu_call_mightsleep()");
 }
 
 void anyrcu_free_mightsleep(void *ptr)
 {
-	if (ptr)
-		mightsleep(KEY_FREE, (uintptr_t)ptr, "anyrcu_free_mightsleep()");
+	if (ptr && !cache_defers(ptr, __builtin_return_address(0)))
+		mightsleep(KEY_FREE, (uintptr_t)ptr, 0, "anyrcu_free_mightsleep()");
+}
+
+void anyrcu_call_mightsleep_sized(void (*func)(void *arg), void *arg, size_t bytes)
+{
+	mightsleep((uintptr_t)func, (uintptr_t)arg,
+		   bytes < DEFER_OBJECT_BYTES_MAX ? bytes : DEFER_OBJECT_BYTES_MAX,
+		   "anyrcu_call_mightsleep_sized()");
+}
+
+void anyrcu_free_mightsleep_sized(void *ptr, size_t bytes)
+{
+	if (ptr && !cache_defers(ptr, __builtin_return_address(0)))
+		mightsleep(KEY_FREE, (uintptr_t)ptr,
+			   bytes < DEFER_OBJECT_BYTES_MAX ? bytes : DEFER_OBJECT_BYTES_MAX,
+			   "anyrcu_free_mightsleep_sized()");
 }

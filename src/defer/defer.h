@@ -1,151 +1,151 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
-/* Inside src/defer, and what the layer above uses of it beside anyrcu/defer.h. */
+/* Internals of src/defer, and what layers above use of it in addition to anyrcu/defer.h. */
 #ifndef ANYRCU_DEFER_DEFER_H
 #define ANYRCU_DEFER_DEFER_H
 
 #include <anyrcu/config.h>
 #include <anyrcu/defer.h>
 #include <gp/gp.h>
-#include <port/posix/rseq.h>
+#include <store/store.h>
 
 /*
- * A page of pointers. Its key says what its words are:
+ * The store's places are the CPUs. Each has an open page of each of three kinds, in two sets: one
+ * that sequences append to, and one for atomics.
  *
- *     a function   one word each: the argument
- *     KEY_FREE     one word each: what free() takes
- *     KEY_MIXED    two words each: the function, or KEY_FREE, and its argument
- *     KEY_DEBUG    four words each: as KEY_MIXED, then the head or NULL, and the address that deferred it
+ *     UNIFORM   all words belong to the one function that opened the page
+ *     MIXED     deferrals with other functions in between
+ *     WIDE      sized deferrals, and the debug mode
  */
-enum { KEY_FREE = 1, KEY_MIXED, KEY_DEBUG };
+enum { UNIFORM, MIXED, WIDE, SHARED, DEFER_KINDS = 2 * SHARED };
+extern struct store_place defer_places[PORT_CPUS_MAX];
+extern struct store defer_store;
 
-#define DEFER_WORDS 504
-
-struct defer_page {
-	struct port_rseq_page open; /* key, count, cap */
-	struct defer_page *next;
-	uint64_t gen;	  /* the collection that took it; under defer.lock */
-	uint32_t cursor;  /* next word to invoke; the drainer */
-	uint32_t counted; /* words already in the statistics; under defer.lock */
-	uint32_t cpu;	  /* whose page it was */
-	bool shared;	  /* appended to by atomics, so some words may be empty */
-	bool settled;	  /* no word of it will be filled any more; under defer.lock */
-	uintptr_t word[DEFER_WORDS] __attribute__((aligned(PORT_RSEQ_WORDS)));
-};
-_Static_assert(sizeof(struct defer_page) == 4096, "a page of pointers is a page");
-_Static_assert(offsetof(struct defer_page, word) == PORT_RSEQ_WORDS, "where the sequence stores");
-
-static inline uint32_t defer_width(uintptr_t key)
-{
-	return key == KEY_MIXED ? 2 : key == KEY_DEBUG ? 4 : 1;
-}
-
-/* The words of a page that are in use, or will be. */
-static inline uint32_t defer_used(const struct defer_page *p)
-{
-	uint32_t n = load_acquire(&p->open.count), cap = p->open.cap, w = defer_width(p->open.key);
-
-	return n < cap ? n : (cap + w - 1) / w * w;
-}
-
-enum { UNIFORM, MIXED, KINDS };
-
-/* The pages that are open on a CPU, each in front of the full ones behind it; NULL when there is none. */
-struct defer_cpu {
-	struct defer_page *rseq[KINDS];	  /* appended to by port_rseq_append() */
-	struct defer_page *shared[KINDS]; /* by atomics */
-} __attribute__((aligned(1 << PORT_RSEQ_CPU_SHIFT)));
-extern struct defer_cpu defer_cpus[PORT_CPUS_MAX];
-extern uint32_t defer_ncpus; /* CPUs below which there have been pages; any context, only grows */
-
-/* What has no page: a stack through the heads, pushed to by anyone, taken whole by a collection. */
-extern struct anyrcu_head *defer_chain;
+/* The context that the caller of a deferral has declared: see struct store_object. */
+enum { ANY_CONTEXT, RAW_CONTEXT, TASK_CONTEXT };
 
 struct defer_stats {
-	uint64_t page, chain, inline_; /* deferred; page: those collected */
-	uint64_t refused, refused_bound;
+	uint64_t page, chain, inline_; /* deferred; page: collected ones only */
+	uint64_t refused, refused_bound, refused_bytes;
 	uint64_t invoked, helped;
-	uint64_t pending_high;
-	uint64_t bytes, bytes_high; /* in pages */
+	uint64_t pending_high, pending_bytes_high;
 	uint64_t batches, drained_pages, drained_chains;
 	uint64_t floods, wakes;
 };
 extern struct defer_stats defer_stats;
 
 /* The defaults of struct anyrcu_config. */
-enum { DEFER_DELAY_US = 10000, DEFER_PENDING_MAX = 131072, DEFER_BYTES_MAX = 64 << 20 };
+enum { DEFER_PENDING_BYTES_MAX = 64 << 20 };
 
 /* Set by anyrcu_init(), read from any context; each on its own. */
 struct defer_limits {
-	uint64_t delay_ns, pending_max, bytes_max;
+	uint64_t delay_ns, pending_max, pending_bytes_max;
 };
 extern struct defer_limits defer_limits;
 
 /* As enum anyrcu_policy; set by anyrcu_init(), read from any context. */
 extern uint32_t defer_policy;
 
-/* Deferrals that have been accepted, and those that wait. Any context. */
+/* Deferrals that were accepted, and those that are pending. Any context. */
 uint64_t defer_deferred_page(void);
 uint64_t defer_pending(void);
-/* The same without what is in the open pages, which takes a look at each CPU. Any context. */
+/* The same without the open pages, which would take a look at each CPU. Any context. */
 uint64_t defer_pending_closed(void);
-/* More is pending than should be: flood control begins, if it has not. Any context. */
+/* Begin flood control if too much is pending; true if it begins now. Any context. */
 bool defer_flood_begins(uint64_t pending);
+/* Begin or end flood control if it is time to. Any context. */
+void defer_flood_check(void);
+extern uint32_t defer_flood; /* 1: flood control is on */
 
-/* ---- debug.c ---- */
+/* ---- bytes.c; any context ---- */
 
-extern bool defer_debug; /* constant after initialisation */
-/* Mark the head as pending, or report that it is already and end the program. Any context. */
-void defer_debug_mark(struct anyrcu_head *head, uintptr_t caller);
-/* Check and take away the mark; ends the program when the head was overwritten. */
-void defer_debug_unmark(struct anyrcu_head *head, uintptr_t func, uintptr_t caller);
+#define DEFER_OBJECT_BYTES_MAX (UINT64_C(1) << 40) /* larger objects count as this */
+uint64_t defer_bytes_pending(void);
+/* Read it before storing an object, and pass it when adding the object's bytes. */
+uint64_t defer_era(void);
+void defer_bytes_add(uint64_t era, uint64_t bytes);
+/* Call it once the cursor has been moved past the object. */
+void defer_bytes_subtract(uint64_t bytes);
+/* In the child of a fork: @bytes are stored; @forks is the number of forks so far. */
+void defer_bytes_counted(uint32_t forks, uint64_t bytes);
+/*
+ * Encode the bytes into the word func of a head in the chain; and decode: returns the bytes, and
+ * removes them from *@func.
+ */
+uintptr_t defer_chain_func(uintptr_t func, uint64_t bytes);
+uint64_t defer_chain_bytes(uintptr_t *func);
 
-/* ---- drain.c: the pipeline; see there ---- */
+/* ---- collect.c, drain.c: the pipeline; see pipe.h ---- */
 
 /* Move collections on as far as they go without waiting. Task. */
 void defer_advance(void);
 /*
- * Invoke what is ready, at most @budget. ONLY_FREE: only what is for free(). FOLLOW: on the CPU where it was deferred. Task. Returns how
- * many.
+ * Invoke at most @budget ready callbacks. ONLY_FREE: only objects for free(). FOLLOW: move to the
+ * CPU on which they were deferred. Task. Returns how many were invoked.
  */
 enum { DEFER_ONLY_FREE = 1, DEFER_FOLLOW = 2 };
 size_t defer_drain(size_t budget, unsigned how);
-/* Nothing has been deferred that is not invoked yet, as far as the caller can know. Task. */
+/* Is every deferral that the caller can know of invoked, or being invoked? Task. */
 bool defer_empty(void);
 /* Is the calling thread inside a callback? */
 bool defer_in_callback(void);
 /* Is there a collection that waits for its grace period, and which? Task. */
 bool defer_waiting(anyrcu_gp_t *cookie);
-/* When the open pages must be collected, port_now() time; the delay starts now. */
+/* When the open pages must be collected, in port_now() time; and: start the delay now. */
 uint64_t defer_due(void);
 void defer_delay_starts(void);
-/* Is there anything to do but to wait for that? Looks without the lock. Task. */
+/* Is there anything to do other than wait for that? Checks without the lock. Task. */
 bool defer_moving(void);
-extern uint32_t defer_sealed;	      /* full pages not collected yet, or fewer: counted when in place, 0 before a collection */
-extern uint64_t defer_sealed_objects; /* and what is in them; may lag behind the pages, in either direction */
-extern bool defer_flood;      /* more is pending than should be */
-/* How many workers more than there are the backlog of a flood calls for: one for each quarter of the bound beyond it. Task. */
+/*
+ * How many additional workers the backlog of a flood needs: one for each quarter of the bound
+ * beyond the bound. Task.
+ */
 uint32_t defer_help_wanted(void);
 #define DEFER_SEALED_WAKE 64
 
 /* ---- worker.c ---- */
 
-/* Start @n workers in place of those there are. Task. 0 or -errno. */
+/* Start @n workers in place of the present ones. Task. 0 or -errno. */
 int defer_workers_start(unsigned n, int rt, const int *cpus, size_t ncpus);
 unsigned defer_workers(void);
 /*
- * There is something to do, since before the call: wake a worker if all sleep deep, or, if @urgent, one that would wake by itself later.
- * Any context.
+ * What a worker does about memory between two looks at what is deferred: the work of caches that
+ * needs a task, and once a second, what was not used for a second goes back to the system. Task.
+ */
+void defer_work_on_memory(void);
+/*
+ * Wait until the workers from before the last defer_workers_start() have ended, and the kernel has
+ * removed their threads. Task.
+ */
+void defer_workers_wait(void);
+/* Try again to start workers that could not be started, if it is time to. Task. */
+void defer_workers_retry(void);
+/* Will a worker drive grace periods soon, and not only after a callback? Any context. */
+bool defer_driven(void);
+/*
+ * Call it after storing something to do. Wakes a worker if all sleep deep, or, if @urgent, also one
+ * whose timer would wake it later. Any context.
  */
 void defer_wake(bool urgent);
+/*
+ * For a program that reclaims by itself. If defer_bell_armed is 1, the next defer_wake() sets it to
+ * 0 and calls defer_bell. Any context.
+ */
+extern void (*defer_bell)(void);
+extern uint32_t defer_bell_armed;
 
 /* ---- for the layer above ---- */
 
 /* The calling thread ends, perhaps inside a callback. */
 void defer_thread_exit(void);
-void defer_fork_prepare(void);
-void defer_fork_parent(void);
-void defer_fork_child(void);
-void worker_fork_child(void);
+/*
+ * Around fork(). defer_fork_paused() asks all threads that invoke callbacks to pause between two
+ * callbacks until defer_fork_done(), and returns whether all have paused. Under defer_lock.
+ */
+extern struct port_lock defer_lock;
+bool defer_fork_paused(void);
+void defer_fork_done(void);
+/* worker_fork.c; @start: the child is to have workers */
+void worker_fork_child(bool start);
 void worker_thread_exit(void);
 
 #endif

@@ -1,179 +1,426 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * Workers: threads that move collections on and invoke callbacks. All run the same loop, so that one which is held in a
- * callback holds up nobody; and the same functions serve barriers and the application's own loop, so that no worker is needed for
- * any of it to work.
+ * Workers: threads that collect, wait for grace periods and invoke callbacks. All run the same
+ * loop, so a worker that is blocked in a callback blocks no other. Barriers and the application's
+ * own loop use the same functions, so everything works without workers too.
  *
- * Sleeping. A worker sleeps in one of two ways: "ticking" until the open pages are due, or "deep", until it is woken, when
- * there has been nothing at all for as long. A full page in the making of a backlog wakes the ticking; the first page that is opened
- * wakes the deep:
+ * Slots. A worker has a slot from its first steps to its last. The slot's word says which thread
+ * has the slot, and the worker's generation and kind; it changes by one cmpxchg or store. The state
+ * says what the worker is doing; only the worker stores it. Nothing is counted: the number of
+ * workers, and whether one is awake, are found by reading the slots. So the child of a fork, in a
+ * handler at any instruction, only has to empty the slots of threads that it does not have; the
+ * stores that the interrupted thread makes afterwards are correct there too.
  *
- *     worker: bell: next number; deep++, awake--;  full fence; look whether all is empty; sleep while the bell has that number
- *     caller: put the page in its place;           full fence; look at deep and awake; bell: OPEN; wake; bell: RUNG
+ * Starting a thread is only a request for a worker. The thread takes a slot and then decides
+ * whether it is wanted: it ends if workers of its kind already have as many slots before its own as
+ * are wanted. So it does not matter when a thread begins to run, nor if the child of a fork starts
+ * threads and the interrupted call then starts another.
  *
- * One of the two sees the other. RUNG, set only after the system call and only if the number is still the same, says that all who slept
- * under this number or an earlier one have been woken, so that callers need not repeat it until the worker gets to run and sleeps again.
- * A caller that stops or dies before it has set RUNG leaves the next one to ring; between any two of its steps a handler may do the same.
- * A bell that comes round to its number in between (30 bits) makes one caller omit a ring at worst if it stopped for all of that.
+ * If a thread cannot be started, that is reported, and calls that wait or reclaim (gp_hooks.task)
+ * and the present workers try again, after a pause that doubles up to a second.
+ *
+ * Sleeping. A worker sleeps in one of two ways: "ticking" until the open pages are due, or, after a
+ * delay without anything to do, "deep" until it is woken. When enough full pages are sealed, the
+ * caller wakes ticking workers; when the first page is opened, its caller wakes deep ones:
+ *
+ *     worker: bell: next number; state: deep;  full fence;  look whether all is empty;
+ *             sleep while the bell has that number
+ *     caller: put the page in its place;       full fence;  look at the states;
+ *             bell: OPEN; wake; bell: RUNG
+ *
+ * One of the two sees the other. RUNG is set only after the system call, and only if the number is
+ * still the same. It says that all workers that slept under this number or an earlier one have been
+ * woken, so callers need not wake again until a worker runs and goes to sleep again. If a caller
+ * stops or dies before it has set RUNG, the next caller wakes; a handler may do so between any two
+ * of its steps. If the bell wraps to the same number (30 bits) while a caller is stopped between
+ * these steps, at worst one caller omits a wake.
  */
-#include <base/breaks.h>
-#include <defer/defer.h>
+#include <base/test_point.h>
+#include <cache/cache.h>
+#include <defer/exchange.h>
+#include <defer/worker.h>
 #include <pages/pages.h>
 #include <port/port.h>
 
-#define PORTION 4096		     /* callbacks between two looks at the collections */
-#define LINGER UINT64_C(1000000000) /* idle for so long, twice, before memory is given back */
-#define OVERDUE 100000		     /* look again after so long when collecting has to wait for a drainer */
+#define PORTION 4096 /* callbacks between two checks of the collections */
+#define LINGER UINT64_C(1000000000) /* between two looks at memory that may be given back */
+/* ns until the next check when collecting has to wait for a drainer */
+#define OVERDUE 100000
+#define PAUSE_MAX UINT64_C(1000000000)
 
-static struct {
-	uint32_t generation; /* workers of an older one end */
-	uint32_t count;
-	uint32_t wanted;
-	int rt, ncpus, cpus[ANYRCU_WORKERS_MAX];
+struct workers workers;
 
-	uint32_t bell; /* a number, and: */
-#define OPEN 1u
-#define RUNG 2u
-	uint32_t awake;	  /* workers that will look again soon: neither deep nor in callbacks */
-	uint32_t ticking; /* of those: asleep until the open pages are due */
-	uint32_t deep;
-} workers;
+void (*defer_bell)(void);
+uint32_t defer_bell_armed;
+
+/* The set of states that workers are in, one bit for each. Any context. */
+static uint32_t states(void)
+{
+	uint32_t seen = 0;
+
+	for (unsigned i = 0; i < ANYRCU_WORKERS_MAX; i++)
+		seen |= 1u << load(&workers.state[i]);
+	return seen;
+}
+
+static bool in_state(uint32_t seen, enum state state)
+{
+	return seen >> state & 1;
+}
 
 unsigned defer_workers(void)
 {
-	return port_forked_raw() ? 0 : load(&workers.count);
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < ANYRCU_WORKERS_MAX; i++)
+		n += load(&workers.slot[i].word) != 0;
+	return port_forked_raw() ? 0 : n;
+}
+
+bool defer_driven(void)
+{
+	uint32_t seen = states();
+
+	return in_state(seen, AWAKE) || in_state(seen, TICKING) || in_state(seen, DEEP);
 }
 
 void defer_wake(bool urgent)
 {
-	uint32_t bell;
+	uint32_t bell, seen;
+	bool awake, asleep;
 
-	full_fence(); /* pairs with that in sleep_deep(): what there is to do comes before we look who sleeps */
+	/* pairs with that in sleep_deep(): the work is stored before we check who sleeps */
+	full_fence();
+	if (unlikely(load(&defer_bell_armed)) && xchg(&defer_bell_armed, 0))
+		load_acquire (&defer_bell)();
 	bell = load(&workers.bell);
-	if ((bell & RUNG) || !((load(&workers.deep) && !load(&workers.awake)) ||
-			       (urgent && (load(&workers.ticking) || load(&workers.deep)))))
+	if (bell & WORKER_BELL_RUNG)
 		return;
-	bell = __atomic_or_fetch(&workers.bell, OPEN, __ATOMIC_SEQ_CST);
+	seen = states();
+	awake = in_state(seen, AWAKE) || in_state(seen, TICKING);
+	asleep = in_state(seen, DEEP) || in_state(seen, TICKING);
+	if (!(urgent ? asleep : in_state(seen, DEEP) && !awake))
+		return;
+	bell = __atomic_or_fetch(&workers.bell, WORKER_BELL_OPEN, __ATOMIC_SEQ_CST);
 	count_add(&defer_stats.wakes, 1);
 	port_wake(&workers.bell);
-	cmpxchg(&workers.bell, bell, bell | RUNG);
+	cmpxchg(&workers.bell, bell, bell | WORKER_BELL_RUNG);
 }
 
-/* What a worker that is about to sleep will wait for the change of. */
+/* The next bell number; a worker that is about to sleep waits until the bell changes from it. */
 static uint32_t bell_next(void)
 {
 	uint32_t bell = load(&workers.bell), next;
 
 	do
-		next = (bell | OPEN | RUNG) + 1;
-	while (!__atomic_compare_exchange_n(&workers.bell, &bell, next, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+		next = (bell | WORKER_BELL_OPEN | WORKER_BELL_RUNG) + 1;
+	while (!__atomic_compare_exchange_n(&workers.bell, &bell, next, true, __ATOMIC_SEQ_CST,
+					    __ATOMIC_RELAXED));
 	return next;
 }
 
-static bool current(uint32_t generation)
+static bool current(uint64_t word)
 {
-	return load(&workers.generation) == generation;
+	return WORKER_GENERATION(word) == (load(&workers.generation) & WORKER_GENERATIONS);
+}
+
+static uint32_t current_workers(void)
+{
+	uint32_t n = 0;
+
+	for (unsigned i = 0; i < ANYRCU_WORKERS_MAX; i++) {
+		uint64_t word = load(&workers.slot[i].word);
+
+		n += word && current(word) && !(word & WORKER_HELPS);
+	}
+	return n;
+}
+
+/* ---- starting ---- */
+
+static void *worker(void *arg);
+
+static int start(bool help)
+{
+	uintptr_t arg = (uintptr_t)(load(&workers.generation) & WORKER_GENERATIONS) << 1 | help;
+	int err = port_thread_start(worker, (void *)arg, load(&workers.rt));
+	bool failed = err && err != -PORT_EPERM;
+	uint64_t pause = load(&workers.pause) * 2;
+
+	store(&workers.pause, !failed ? WORKER_PAUSE_MIN : pause < PAUSE_MAX ? pause : PAUSE_MAX);
+	store(&workers.start_at, port_now() + load(&workers.pause));
+	store(&workers.failing, failed);
+	if (!failed)
+		store(&workers.told, 0);
+	return err;
+}
+
+/* False: it is too early, or another thread is starting one. */
+static bool start_again(void)
+{
+	uint64_t now = port_now(), at = load(&workers.start_at);
+
+	return (int64_t)(now - at) >= 0 &&
+	       cmpxchg(&workers.start_at, at, now + load(&workers.pause));
+}
+
+/* Start the missing workers. 0 or -errno. */
+static int start_missing(void)
+{
+	int err = 0;
+
+	for (uint32_t n = current_workers();
+	     n < load(&workers.wanted) && (!err || err == -PORT_EPERM); n++)
+		err = start(false) ?: err;
+	return err;
+}
+
+void defer_workers_start_missing(void)
+{
+	int err = start_missing();
+
+	if (err && err != -PORT_EPERM && !xchg(&workers.told, 1))
+		port_report(
+			"no worker could be started (error %d); anyrcu_reclaim(), anyrcu_barrier() and anyrcu_synchronize() still work, "
+			"and try again",
+			(int64_t)-err);
+}
+
+/*
+ * Threads that were started and have not taken a slot yet count as missing: a few too many are
+ * started then, which end.
+ */
+void defer_workers_retry(void)
+{
+	if (unlikely(load(&workers.failing)) && start_again())
+		defer_workers_start_missing();
+}
+
+int defer_workers_start(unsigned n, int rt, const int *cpus, size_t ncpus)
+{
+	__atomic_fetch_add(&workers.generation, 1, __ATOMIC_SEQ_CST);
+	bell_next();
+	port_wake(&workers.bell);
+	/*
+	 * A worker of the old generation may see a mixture of old and new values; helpers that it
+	 * starts then end as soon as it does.
+	 */
+	store(&workers.wanted, n);
+	store(&workers.rt, rt);
+	for (size_t i = 0; i < ncpus; i++)
+		store(&workers.cpus[i], cpus[i]);
+	store(&workers.ncpus, ncpus);
+	store(&workers.failing, false);
+	store(&workers.told, 1);
+	store(&workers.pause, WORKER_PAUSE_MIN);
+	return start_missing();
+}
+
+/*
+ * Workers of former generations keep their slots until they return from their callbacks. The thread
+ * of a slot that is free may still exist for a moment in the kernel. If its number is in use again,
+ * we wait until @patience is over.
+ */
+void defer_workers_wait(void)
+{
+	const uint64_t patience = 1000000000;
+
+	for (unsigned i = 0; i < ANYRCU_WORKERS_MAX; i++) {
+		uint64_t word, until;
+		uint32_t tid;
+
+		while ((word = load_acquire(&workers.slot[i].word)) && !current(word))
+			port_sleep(100000);
+		tid = load(&workers.slot[i].tid);
+		until = port_now() + patience;
+		while (!word && tid && !port_tid_dead(tid) && (int64_t)(until - port_now()) > 0)
+			port_sleep(100000);
+		if (!word)
+			cmpxchg(&workers.slot[i].tid, tid, 0);
+	}
+}
+
+/* ---- the worker ---- */
+
+/* Take a slot. Returns its number, or -1 if none is free. */
+static int slot_take(uint64_t word)
+{
+	for (int i = 0; i < ANYRCU_WORKERS_MAX; i++) {
+		if (load(&workers.slot[i].word) || !cmpxchg(&workers.slot[i].word, 0, word))
+			continue;
+		store(&workers.slot[i].tid, port_tid());
+		store(&workers.state[i], AWAKE);
+		return i;
+	}
+	return -1;
+}
+
+static void slot_leave(int i)
+{
+	store(&workers.state[i], GONE);
+	store_release(&workers.slot[i].word, 0);
+}
+
+/* How many helpers a flood needs: at most one for each CPU. */
+static uint32_t helpers_wanted(void)
+{
+	uint32_t want = load(&defer_flood) ? defer_help_wanted() : 0, most = port_ncpus();
+
+	return want < most ? want : most;
+}
+
+/*
+ * Do as many workers of this kind as are wanted have a slot before @mine? Of two threads that check
+ * at the same time, the one that fences later sees the other.
+ */
+static bool surplus(int mine, uint64_t word)
+{
+	uint32_t before = 0;
+
+	full_fence(); /* between the store to our slot and the loads of the others */
+	for (int i = 0; i < mine; i++) {
+		uint64_t other = load(&workers.slot[i].word);
+
+		before +=
+			other && current(other) && (other & WORKER_HELPS) == (word & WORKER_HELPS);
+	}
+	return before >= (word & WORKER_HELPS ? helpers_wanted() : load(&workers.wanted));
 }
 
 /* Until the open pages are due, or a backlog of full ones forms. */
-static void sleep_tick(uint32_t generation)
+static void sleep_tick(int me, uint64_t word)
 {
 	uint32_t bell = bell_next();
 	int64_t ns;
 
-	__atomic_fetch_add(&workers.ticking, 1, __ATOMIC_SEQ_CST);
+	store(&workers.state[me], TICKING);
 	full_fence(); /* pairs with that in defer_wake() */
 	ns = defer_moving() ? 0 : defer_due() - port_now();
-	if (load(&defer_sealed) < DEFER_SEALED_WAKE && !gp_wanted() && current(generation))
+	if (load(&defer_store.sealed) < DEFER_SEALED_WAKE && !gp_wanted() && current(word))
 		port_wait(&workers.bell, bell, ns > 0 ? ns : OVERDUE);
-	__atomic_fetch_sub(&workers.ticking, 1, __ATOMIC_SEQ_CST);
+	store(&workers.state[me], AWAKE);
 }
 
-/* Until there is something to do again; for @ns at most, if not 0. */
-static void sleep_deep(uint32_t generation, uint64_t ns)
+/* ns after which there may be something to do though no caller wakes the worker; 0: never. */
+static uint64_t timer(void)
+{
+	if (exchange_used())
+		return load(&defer_limits.delay_ns);
+	return pages_want_timer() || cache_want_timer() ? LINGER : 0;
+}
+
+/* Until there is something to do again. */
+static void sleep_deep(int me, uint64_t word)
 {
 	uint32_t bell = bell_next();
 
-	breaks_stop(SLEEP);
-	__atomic_fetch_add(&workers.deep, 1, __ATOMIC_SEQ_CST);
-	__atomic_fetch_sub(&workers.awake, 1, __ATOMIC_SEQ_CST);
+	test_point(SLEEP);
+	store(&workers.state[me], DEEP);
 	full_fence(); /* pairs with that in defer_wake() */
-	if (breaks(SLEEP_NO_LOOK) || (defer_empty() && !gp_wanted() && current(generation)))
-		port_wait(&workers.bell, bell, breaks(SLEEP_NO_LOOK) ? 0 : ns);
-	__atomic_fetch_add(&workers.awake, 1, __ATOMIC_SEQ_CST);
-	__atomic_fetch_sub(&workers.deep, 1, __ATOMIC_SEQ_CST);
+	if (defer_empty() && !gp_wanted() && current(word))
+		port_wait(&workers.bell, bell, timer());
+	store(&workers.state[me], AWAKE);
 }
 
-/* From here on this worker will not look soon, but callers have seen it awake: another has to look after what there is. */
-static void hand_over(void)
+/*
+ * From here on this worker may not check for work soon, but callers have seen it awake and woken no
+ * other worker: wake one if there is work.
+ */
+static void hand_over(int me, enum state state)
 {
-	__atomic_fetch_sub(&workers.awake, 1, __ATOMIC_SEQ_CST);
-	full_fence(); /* pairs with that in defer_wake(): a caller sees us gone, or we see what it has left */
-	if (load(&workers.deep) && !defer_empty())
+	store(&workers.state[me], state);
+	/* pairs with that in defer_wake(): a caller sees our new state, or we see its object */
+	full_fence();
+	if (in_state(states(), DEEP) && !defer_empty())
 		defer_wake(false);
 }
 
-static size_t drain(void)
+static size_t drain(int me)
 {
 	size_t n;
 
-	hand_over(); /* a callback may hold us */
+	hand_over(me, BUSY); /* a callback may block us */
 	n = defer_drain(PORTION, load(&workers.ncpus) ? 0 : DEFER_FOLLOW);
-	__atomic_fetch_add(&workers.awake, 1, __ATOMIC_SEQ_CST);
+	store(&workers.state[me], AWAKE);
 	return n;
 }
 
-static void idle(uint32_t generation)
+/* Check whether tasks still exchange objects. */
+static void look_at_exchange(void)
 {
-	uint64_t until = port_now() + LINGER;
+	static uint64_t due; /* any worker; one check more or less does no harm */
+	uint64_t now;
 
-	sleep_deep(generation, pages_want_timer() ? LINGER : 0);
-	if (!defer_empty()) {
-		defer_delay_starts();
-	} else if ((int64_t)(port_now() - until) >= 0 && pages_idle()) {
+	if (likely(!exchange_used()))
+		return;
+	now = port_now();
+	if ((int64_t)(now - load(&due)) < 0)
+		return;
+	store(&due, now + load(&defer_limits.delay_ns));
+	exchange_look();
+}
+
+/*
+ * Give back memory that was not used between two checks, even if this worker was busy with other
+ * work.
+ */
+static void look_at_memory(void)
+{
+	static uint64_t due; /* as in look_at_exchange() */
+	uint64_t now = port_now();
+
+	if ((int64_t)(now - load(&due)) < 0)
+		return;
+	store(&due, now + LINGER);
+	cache_idle();
+	if (pages_idle()) {
 		pages_trim();
 		gp_sweep();
 	}
 }
 
-static int start(uint32_t i, uint32_t generation, bool help);
-
-/*
- * Those who defer are never made to wait, so in a flood it is the reclaimers' share of the CPUs that must grow: up to one helper for each
- * CPU, which ends with the flood. More would stand in each other's way at the lock.
- */
-static void call_help(uint32_t generation)
+void defer_work_on_memory(void)
 {
-	uint32_t count = load(&workers.count), want = defer_help_wanted(), most = port_ncpus();
-
-	if (count < ANYRCU_WORKERS_MAX && count < load(&workers.wanted) + (want < most ? want : most))
-		start(count, generation, true);
+	if (cache_wants())
+		cache_work();
+	look_at_memory();
 }
 
-/* The calling thread, where it is a worker. */
-static PORT_THREAD_LOCAL struct {
-	bool works, helps;
-	uint32_t generation;
-} me;
-
-static void worker(void *arg)
+static void idle(int me, uint64_t word)
 {
-	uint32_t generation = (uintptr_t)arg >> 1;
-	bool help = (uintptr_t)arg & 1;
+	sleep_deep(me, word);
+	if (!defer_empty())
+		defer_delay_starts();
+}
+
+/*
+ * Callers that defer never wait, so in a flood reclaim must get a larger share of the CPUs: start
+ * up to one helper for each CPU, which end with the flood. More would contend for the lock.
+ */
+static void call_help(void)
+{
+	uint32_t want = helpers_wanted();
+
+	if (defer_workers() < load(&workers.wanted) + want &&
+	    defer_workers() < ANYRCU_WORKERS_MAX && start_again())
+		start(true);
+}
+
+static void work(int me, uint64_t word)
+{
 	anyrcu_gp_t cookie;
 	unsigned round = 0;
 
-	me.works = true;
-	me.helps = help;
-	me.generation = generation;
-	__atomic_fetch_add(&workers.awake, 1, __ATOMIC_SEQ_CST);
-	while (current(generation) && (!help || load(&defer_flood))) {
+	while (current(word) && (!(word & WORKER_HELPS) || load(&defer_flood))) {
 		defer_advance();
+		defer_workers_retry();
 		if (unlikely(load(&defer_flood)))
-			call_help(generation);
+			call_help();
 		if (pages_want_refill())
 			pages_refill();
-		if (drain()) {
+		look_at_exchange();
+		defer_work_on_memory();
+		if (drain(me)) {
 			round = 0;
 		} else if (defer_waiting(&cookie)) {
 			gp_pause(cookie, round++);
@@ -184,68 +431,43 @@ static void worker(void *arg)
 			gp_stall_check();
 		} else if (!defer_empty() || (int64_t)(defer_due() - port_now()) > 0) {
 			round = 0;
-			sleep_tick(generation);
+			sleep_tick(me, word);
 		} else {
 			round = 0;
-			idle(generation);
+			idle(me, word);
 		}
 	}
-	me.works = false;
-	hand_over();
-	__atomic_fetch_sub(&workers.count, 1, __ATOMIC_SEQ_CST);
 }
 
-static int start(uint32_t i, uint32_t generation, bool help)
+static void *worker(void *arg)
 {
-	int ncpus = load(&workers.ncpus), cpu = ncpus ? load(&workers.cpus[i % ncpus]) : -1, err;
+	uint64_t word = port_id() | (uint64_t)((uintptr_t)arg >> 1) << 40 |
+			((uintptr_t)arg & 1 ? WORKER_HELPS : 0);
+	int me = slot_take(word), ncpus = load(&workers.ncpus);
 
-	__atomic_fetch_add(&workers.count, 1, __ATOMIC_SEQ_CST);
-	err = port_thread_start(worker, (void *)((uintptr_t)generation << 1 | help), cpu, load(&workers.rt));
-	if (err && err != -PORT_EPERM)
-		__atomic_fetch_sub(&workers.count, 1, __ATOMIC_SEQ_CST);
-	return err;
+	port_thread_arrives();
+	if (me < 0)
+		return NULL;
+	if (current(word) && !surplus(me, word)) {
+		port_thread_begin(ncpus ? load(&workers.cpus[me % ncpus]) : -1, load(&workers.rt));
+		work(me, word);
+	}
+	hand_over(me, GONE);
+	slot_leave(me);
+	return NULL;
 }
 
-static int start_all(uint32_t n)
-{
-	int result = 0;
-
-	for (uint32_t i = 0; i < n; i++)
-		result = start(i, workers.generation, false) ?: result;
-	return result;
-}
-
-int defer_workers_start(unsigned n, int rt, const int *cpus, size_t ncpus)
-{
-	__atomic_fetch_add(&workers.generation, 1, __ATOMIC_SEQ_CST);
-	bell_next();
-	port_wake(&workers.bell);
-	/* A worker that is about to end may see a mixture, when it calls for help that will end as soon. */
-	store(&workers.wanted, n);
-	store(&workers.rt, rt);
-	for (size_t i = 0; i < ncpus; i++)
-		store(&workers.cpus[i], cpus[i]);
-	store(&workers.ncpus, ncpus);
-	return start_all(n);
-}
-
-/* Whatever the parent's workers were doing, there are none here, but for one whose callback has forked. */
-void worker_fork_child(void)
-{
-	bool one = me.works && !me.helps && current(me.generation);
-
-	workers.awake = workers.ticking = workers.deep = 0;
-	workers.count = me.works;
-	start_all(workers.wanted - (one && workers.wanted));
-}
-
-/* A callback has ended a worker, which is not among those awake then. Another takes its place. */
+/* A callback has ended a worker: release its slot, and start another worker. */
 void worker_thread_exit(void)
 {
-	if (!me.works)
-		return;
-	me.works = false;
-	__atomic_fetch_sub(&workers.count, 1, __ATOMIC_SEQ_CST);
-	if (!me.helps && current(me.generation))
-		start(0, me.generation, false);
+	for (unsigned i = 0; i < ANYRCU_WORKERS_MAX; i++) {
+		uint64_t word = load(&workers.slot[i].word);
+
+		if (WORKER_ID(word) != port_id())
+			continue;
+		hand_over(i, GONE);
+		slot_leave(i);
+		if (current(word) && !(word & WORKER_HELPS))
+			defer_workers_start_missing();
+	}
 }

@@ -1,40 +1,72 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * Readers: a record for each thread, found at its first section, given back when it ends.
+ * Readers: each thread has a record, which it claims at its first section and frees when it ends.
  *
- * Records live in blocks that are mapped once, linked in front of a list and never unmapped, so the engine may walk them at
- * any time without protection. A record's words and who writes them:
+ * Records are in blocks that are mapped once, linked to the front of a list and never unmapped, so
+ * the engine may walk them at any time without protection. A record has two words.
  *
- *     tid   0 -> T        the thread T that claims it, by cmpxchg, in any context
- *           T -> T'       a thread of the same number that adopts it: T' is T with the next generation above the number
- *           T -> LEAVING  T itself, when it ends; the engine, by cmpxchg, when it has found T dead
- *           LEAVING -> 0  the same, after it has let go of the record
- *           T -> 0        the child of a fork(), for threads that it does not have
- *     ctr                 T and its signal handlers; see anyrcu/inline/reader.h
+ * ctr is written by the thread that owns the record and its signal handlers alone; see
+ * anyrcu/inline/reader.h. A free record, and that of a dead thread, may have any ctr.
  *
- * anyrcu_self, thread-local, points to the record, or to a constant stand-in whose UNREG bit sends the inline fast
- * path here. It is written by the thread and its handlers alone.
+ * owner is the owner's thread number (0: the record is free), with a generation in the upper bits.
+ * Every change is one cmpxchg to the next generation:
  *
- * Attack: a handler comes between a claim and the store to anyrcu_self, and reads. It finds the stand-in, looks for a record with
- * its own tid, and finds and adopts the one just claimed. The interrupted function then sees that anyrcu_self is set already. If the
- * handler comes before the claim it claims one itself; the interrupted function's claim looks for its own tid first, but may have
- * passed that place: then it holds a second record, sees anyrcu_self set, and frees it.
+ *     0 -> T     a thread claims the record, in any context; then it makes ctr zero
+ *     T -> T     a thread adopts a record that has its own number: it belonged to a dead thread
+ *                with that number, or the code that this handler interrupted has claimed it
+ *     D -> T     a thread claims the record of a thread that it has found dead
+ *     T -> 0     the thread T itself frees the record when it ends
+ *     D -> 0     the engine frees the record of a thread that it has found dead ("burial")
  *
- * Attack: a thread dies without its exit function, by a raw system call or before it could be armed. Its record stays claimed, idle in
- * most cases, and costs one load a grace period. If it died inside a section the engine finds it dead and frees it. A new thread
- * that gets the same number finds the record by that number and adopts it; so no record names a living thread other than its user. If
- * the engine is just about to free the record, as it found the old thread dead, one of the two cmpxchg fails: the adoption changes the generation.
+ * In the child of a fork(), where there is one thread, the forking thread's number is replaced by
+ * its number there, and all others by 0. As a generation never repeats (42 bits), a cmpxchg
+ * succeeds only if the record has not changed since it was read.
  *
- * Attack: no record can be had, as the system refuses memory. The thread then reads as one of the "crowd", a counter that a grace
- * period waits to see at zero. That is slow and may starve a grace period, but it is right, and it needs no memory.
+ * anyrcu_self, thread-local, points to the record, or to a constant stand-in whose UNREG bit sends
+ * the inline fast path here. It is written by the thread and its handlers alone.
+ *
+ * Attack: a handler comes between a claim and the store to anyrcu_self, and reads. It finds the
+ * stand-in, searches for a record with its own number, and finds and adopts the one just claimed.
+ * The interrupted function then sees that anyrcu_self is set already. If the handler comes before
+ * the claim, it claims a record itself. The interrupted function searches for its own number first,
+ * but may have passed that record: then it claims a second record, sees anyrcu_self set, and frees
+ * the second one. Making ctr zero does no harm in either case, as the handler's sections have ended
+ * when the interrupted function continues.
+ *
+ * Attack: the handler forks. In the child, the number with which the interrupted function claims
+ * belongs to a thread that does not exist there. Before the function uses the claim, it reads its
+ * number once more, and starts over if the number has changed. If the fork came after the claim,
+ * the child has given the record the new number.
+ *
+ * Attack: a thread dies without its exit function, by a raw system call or before the function
+ * could be armed. Its record stays claimed, mostly not reading, and costs one load a grace period.
+ * If the thread died inside a section, the engine finds it dead and frees the record. A new thread
+ * that gets the same number finds the record by that number and adopts it; so no record names a
+ * living thread other than its user. If the number was reused, and the record adopted, between the
+ * engine's check and its cmpxchg, the generation has changed and the cmpxchg fails.
+ *
+ * Attack: a handler that forks interrupts the engine's burial, or the end of a thread. The only
+ * remaining step of either in the child is one cmpxchg, which fails, as the child has changed all
+ * owners.
+ *
+ * Attack: a handler reads in a child of vfork(), which shares this memory and the thread-local
+ * variables with its parent, but has another thread number, under which the engine would find it
+ * dead. If the parent's thread has a record, the handler uses that. If not, it claims none, and
+ * reads in the crowd.
+ *
+ * Attack: no record is available, as the system refuses memory. The thread then reads in the crowd,
+ * a counter that a grace period waits to see at zero: see crowd.c. That is slow and may starve a
+ * grace period, but it is correct, and needs no memory.
  */
-#include <base/breaks.h>
+#include <gp/crowd.h>
 #include <gp/gp.h>
-#include <port/port.h>
+#include <port/process.h>
 
-#define TID 0x3fffffu /* the kernel's numbers are below 2^22 */
-#define GENERATION 0x400000u
-#define LEAVING 0x80000000u
+struct gp_hooks gp_hooks;
+/* Until gp_init() has found membarrier, readers fence for themselves. */
+struct anyrcu_gp_word anyrcu_gp = { GP_WORD(GP_FIRST) | ANYRCU_READER_FENCE };
+
+#define NUMBER UINT64_C(0x3fffff) /* the kernel's thread numbers are below 2^22 */
 #define BLOCK_SIZE 65536
 
 struct reader_block {
@@ -51,106 +83,115 @@ static union {
 	.block = { .n = (4096 - sizeof(struct reader_block)) / sizeof(struct anyrcu_reader) },
 };
 static struct reader_block *blocks = &first.block;
-static uint32_t crowd;
-
 static struct anyrcu_reader unregistered = { .ctr = ANYRCU_READER_UNREG };
 PORT_THREAD_LOCAL struct anyrcu_reader *anyrcu_self = &unregistered;
-static PORT_THREAD_LOCAL unsigned crowd_nest;
 
-static struct anyrcu_reader *find(uint32_t tid)
+/*
+ * Tell a checker of a section's begin and end. The inline parts, which are compiled into the
+ * program, do so themselves.
+ */
+static inline void section_began(void)
+{
+	port_acquire(&anyrcu_gp.ctr);
+}
+
+static inline void section_ends(const struct anyrcu_reader *r)
+{
+	port_release(&r->ctr);
+}
+
+static uint64_t owner_next(uint64_t owner, uint32_t tid)
+{
+	return ((owner | NUMBER) + 1) | tid;
+}
+
+static bool free_record(struct anyrcu_reader *r, uint64_t owner)
+{
+	return cmpxchg(&r->owner, owner, owner_next(owner, 0));
+}
+
+static struct anyrcu_reader *find(uint32_t tid, uint64_t *owner)
 {
 	for (struct reader_block *b = load_acquire(&blocks); b; b = b->next)
 		for (unsigned i = 0; i < b->n; i++)
-			if ((load(&b->r[i].tid) & (TID | LEAVING)) == tid)
+			if (((*owner = load(&b->r[i].owner)) & NUMBER) == tid)
 				return &b->r[i];
 	return NULL;
 }
 
-static struct anyrcu_reader *block_new(uint32_t tid)
+static struct anyrcu_reader *block_new(uint32_t tid, uint64_t *mine)
 {
 	struct reader_block *b = port_map(BLOCK_SIZE, 4096);
 
 	if (!b)
 		return NULL;
 	b->n = (BLOCK_SIZE - sizeof(*b)) / sizeof(b->r[0]);
-	b->r[0].tid = tid;
+	b->r[0].owner = *mine = owner_next(0, tid);
 	b->next = load(&blocks);
-	while (!__atomic_compare_exchange_n(&blocks, &b->next, b, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+	while (!__atomic_compare_exchange_n(&blocks, &b->next, b, true, __ATOMIC_SEQ_CST,
+					    __ATOMIC_RELAXED))
 		;
 	return &b->r[0];
 }
 
-/* A record that nobody gave back. Only looked for in place of mapping more, as it takes a system call for each. */
-static struct anyrcu_reader *claim_dead(uint32_t tid)
+/*
+ * Claim a record that its dead owner did not free. Tried only before mapping more records, as it
+ * takes a system call for each record.
+ */
+static struct anyrcu_reader *claim_dead(uint32_t tid, uint64_t *mine)
 {
 	for (struct reader_block *b = load_acquire(&blocks); b; b = b->next) {
 		for (unsigned i = 0; i < b->n; i++) {
 			struct anyrcu_reader *r = &b->r[i];
-			uint32_t old = load_acquire(&r->tid);
+			uint64_t old = load_acquire(&r->owner);
 
-			if (!(old & LEAVING) && port_tid_dead(old & TID) && cmpxchg(&r->tid, old, tid)) {
-				store_release(&r->ctr, 0);
+			*mine = owner_next(old, tid);
+			if (port_tid_dead(old & NUMBER) && cmpxchg(&r->owner, old, *mine))
 				return r;
-			}
 		}
 	}
 	return NULL;
 }
 
-static struct anyrcu_reader *claim(uint32_t tid)
+static struct anyrcu_reader *claim(uint32_t tid, uint64_t *mine)
 {
-	struct anyrcu_reader *r = find(tid);
-	uint32_t old = r ? load(&r->tid) : 0;
+	uint32_t numbers[] = { tid, 0 };
+	struct anyrcu_reader *r;
+	uint64_t old;
 
-	/* From a thread that died with this number, perhaps inside a section; or claimed by whom we interrupted. */
-	if (r && (old & (TID | LEAVING)) == tid && cmpxchg(&r->tid, old, (old + GENERATION) & ~LEAVING)) {
-		store_release(&r->ctr, 0);
-		return r;
+	for (unsigned i = 0; i < ARRAY_SIZE(numbers); i++) {
+		while ((r = find(numbers[i], &old))) {
+			*mine = owner_next(old, tid);
+			if (cmpxchg(&r->owner, old, *mine))
+				return r;
+		}
 	}
-	while ((r = find(0)))
-		if (breaks_cmpxchg(READER_TORN, &r->tid, 0, tid))
-			return r;
-	return claim_dead(tid) ?: block_new(tid);
+	return claim_dead(tid, mine) ?: block_new(tid, mine);
 }
 
 static bool reader_register(void)
 {
-	uint32_t tid = port_tid();
-	struct anyrcu_reader *r = breaks(RECORD_REFUSED) ? NULL : claim(tid);
+	struct anyrcu_reader *r;
+	uint64_t mine;
+	uint32_t tid;
 
-	port_thread_exit_arm();
-	if (!r)
-		return false;
+	do {
+		tid = port_tid();
+		r = port_foreign() ? NULL : claim(tid, &mine);
+		port_thread_exit_arm();
+		if (!r)
+			return false;
+	} while (port_tid() != tid &&
+		 (free_record(r, mine), true)); /* this is the child of a fork() by a handler */
+	/*
+	 * for the checker: order the last owner's sections before our stores, which hide that
+	 * owner's
+	 */
+	port_acquire(&r->ctr);
+	store_release(&r->ctr, 0);
 	if (!cmpxchg(&anyrcu_self, &unregistered, r) && load(&anyrcu_self) != r)
-		store_release(&r->tid, 0);
-	else if (port_tid() != tid) /* this is the child of a fork() by a handler that came before the claim */
-		store(&r->tid, port_tid());
+		free_record(r, mine);
 	return true;
-}
-
-/*
- * The crowd. The counter goes up before, and down after, this thread's own nesting, so that a handler in between sees itself as not yet, or no
- * longer, covered by it. A handler may also have found a record in the meantime, so that a thread's sections are spread over
- * both: each unlock takes from the record while it has some, and their sum is right.
- */
-static void crowd_enter(void)
-{
-	if (crowd_nest == 0)
-		fetch_add(&crowd, 1);
-	if (load(&anyrcu_gp.ctr) & ANYRCU_READER_FENCE)
-		full_fence(); /* as in anyrcu_reader_enter() */
-	compiler_barrier();
-	crowd_nest++;
-	compiler_barrier();
-}
-
-static void crowd_exit(void)
-{
-	compiler_barrier();
-	if (--crowd_nest == 0) {
-		compiler_barrier();
-		__atomic_fetch_sub(&crowd, 1, __ATOMIC_RELEASE);
-	}
 }
 
 void anyrcu_reader_enter_slow(void)
@@ -159,14 +200,24 @@ void anyrcu_reader_enter_slow(void)
 	uint64_t c = load(&self->ctr);
 
 	if (c & ANYRCU_READER_UNREG) {
-		if (crowd_nest == 0 && reader_register())
+		if (crowd_nest == 0 && reader_register()) {
 			anyrcu_reader_enter();
-		else
+		} else {
 			crowd_enter();
+			if (load(&anyrcu_gp.ctr) & ANYRCU_READER_FENCE)
+				full_fence(); /* as in anyrcu_reader_enter() */
+			compiler_barrier();
+		}
+		section_began();
 		return;
 	}
-	if (c == 0) { /* a handler has registered the thread since the inline part looked: this section still needs its number */
+	/*
+	 * a handler has registered the thread since the inline part read ctr: this section still
+	 * needs its number
+	 */
+	if (c == 0) {
 		anyrcu_reader_enter();
+		section_began();
 		return;
 	}
 	if ((c & ANYRCU_READER_NEST) == ANYRCU_READER_NEST)
@@ -205,20 +256,25 @@ void gp_must_not_read_at(const char *what, const void *ip)
 		gp_hooks.waits(what, ip);
 	if (gp_in_section())
 		port_bug("%s inside a read-side critical section", what);
+	if (gp_hooks.task)
+		gp_hooks.task();
 }
 
 /*
- * Quiescent-state mode: ctr holds the sequence number last seen and QS, so the inline lock and unlock write nothing. The
- * stores are ordered as a section's begin and end are; one store is both.
+ * Quiescent-state mode: ctr holds the sequence number last seen and QS, so the inline lock and
+ * unlock write nothing. This store is ordered both as a section's end and as the next section's
+ * begin.
  */
 static void qs_store(struct anyrcu_reader *self)
 {
 	uint64_t g = load_acquire(&anyrcu_gp.ctr);
 
+	section_ends(self);
 	store_release(&self->ctr, (g & ~ANYRCU_READER_NEST) | ANYRCU_READER_QS);
 	if (g & ANYRCU_READER_FENCE)
 		full_fence();
 	compiler_barrier();
+	section_began();
 }
 
 void anyrcu_thread_online(void)
@@ -244,6 +300,7 @@ void anyrcu_thread_offline(void)
 	struct anyrcu_reader *self = anyrcu_self;
 
 	compiler_barrier();
+	section_ends(self);
 	if (load(&self->ctr) & ANYRCU_READER_QS)
 		store_release(&self->ctr, 0);
 }
@@ -263,30 +320,27 @@ void gp_waits_end(bool online)
 }
 
 /*
- * A handler that comes before anyrcu_self is reset reads on this record, which is still ours; one that comes after finds no record with its
- * number, claims another, and has this function run again. If it forks, its child has freed this record already, and may have claimed it.
+ * A handler that comes before anyrcu_self is reset uses this record, which is still ours. A handler
+ * that comes after that finds and adopts the record, so the cmpxchg here does not free it; the
+ * handler has armed the exit function, which runs again.
  */
 void gp_thread_exit(void)
 {
 	struct anyrcu_reader *self = anyrcu_self;
+	uint64_t owner = load(&self->owner);
 
 	if ((load(&self->ctr) & ANYRCU_READER_NEST) || crowd_nest)
-		port_report("thread %u ended inside a read-side critical section", (uint64_t)port_tid());
-	if (crowd_nest) {
-		crowd_nest = 0;
-		compiler_barrier();
-		__atomic_fetch_sub(&crowd, 1, __ATOMIC_RELEASE);
-	}
+		port_report("thread %u ended inside a read-side critical section",
+			    (uint64_t)port_tid());
+	if (crowd_nest)
+		crowd_exit_all();
 	if (self == &unregistered)
 		return;
-	store(&self->tid, LEAVING);
-	compiler_barrier();
+	section_ends(self);
+	store_release(&self->ctr, 0);
 	anyrcu_self = &unregistered;
 	compiler_barrier();
-	if (load(&self->tid) != LEAVING)
-		return;
-	store_release(&self->ctr, 0);
-	cmpxchg(&self->tid, LEAVING, 0);
+	free_record(self, owner);
 }
 
 void reader_scan_begin(struct reader_cursor *at)
@@ -296,49 +350,64 @@ void reader_scan_begin(struct reader_cursor *at)
 }
 
 /*
- * A record that is reading and began before @seq: the difference is taken in the 44 bits that the word has for it, so it may
- * wrap. The acquire pairs with the releases in anyrcu/inline/reader.h.
+ * Is the record reading, and did it begin before @seq? The difference is taken in the 44 bits that
+ * the word has for the number, so the number may wrap. The acquire pairs with the releases in
+ * anyrcu/inline/reader.h.
+ *
+ * A free record does not read, whatever its ctr is. The owner is loaded after ctr: a reader has
+ * claimed the record before it stored ctr, so if the owner is 0 now, the section that we saw has
+ * ended. A later section stores ctr after our load, which is the same case as if we had found the
+ * record not reading.
  */
 static bool holds_up(const struct anyrcu_reader *r, uint64_t seq)
 {
 	uint64_t c = load_acquire(&r->ctr);
 
-	return (c & (ANYRCU_READER_NEST | (breaks(GP_SKIPS_ONLINE) ? 0 : ANYRCU_READER_QS))) &&
-	       (int64_t)((c & ~(((uint64_t)1 << ANYRCU_READER_SEQ_SHIFT) - 1)) - (seq << ANYRCU_READER_SEQ_SHIFT)) < 0;
+	return (c & (ANYRCU_READER_NEST | ANYRCU_READER_QS)) &&
+	       (int64_t)((c & ~(((uint64_t)1 << ANYRCU_READER_SEQ_SHIFT) - 1)) -
+			 (seq << ANYRCU_READER_SEQ_SHIFT)) < 0 &&
+	       (load(&r->owner) & NUMBER);
 }
 
 struct anyrcu_reader *reader_scan(struct reader_cursor *at, uint64_t seq)
 {
 	for (; at->block; at->block = at->block->next, at->i = 0)
 		for (; at->i < at->block->n; at->i++)
-			if (holds_up(&at->block->r[at->i], seq) && !breaks(GP_SKIPS_RECORD))
+			if (holds_up(&at->block->r[at->i], seq))
 				return &at->block->r[at->i];
 	return NULL;
 }
 
-bool reader_crowd_empty(void)
-{
-	return load_acquire(&crowd) == 0;
-}
-
 uint32_t reader_tid(const struct anyrcu_reader *r)
 {
-	return load(&r->tid) & TID;
+	return load(&r->owner) & NUMBER;
+}
+
+void readers_acquire(void)
+{
+	if (likely(!port_checked))
+		return;
+	for (struct reader_block *b = load_acquire(&blocks); b; b = b->next)
+		for (unsigned i = 0; i < b->n; i++)
+			port_acquire(&b->r[i].ctr);
+	crowd_acquire();
+}
+
+uint64_t reader_section(const struct anyrcu_reader *r)
+{
+	return load(&r->ctr) & ~ANYRCU_READER_NEST;
 }
 
 bool reader_bury(struct anyrcu_reader *r)
 {
-	uint32_t tid = load_acquire(&r->tid);
+	uint64_t owner = load_acquire(&r->owner);
+	uint32_t tid = owner & NUMBER;
+	bool reads = load(&r->ctr) & ANYRCU_READER_NEST; /* not just online */
 
-	if (tid == 0 || (tid & LEAVING) || !(port_tid_dead(tid & TID) || breaks(GP_BURIES_LIVING)))
+	if (!tid || !port_tid_dead(tid) || !free_record(r, owner))
 		return false;
-	/* Dead, and not adopted since: only then may ctr be written. */
-	if (!cmpxchg(&r->tid, tid, LEAVING))
-		return false;
-	if (load(&r->ctr) & ANYRCU_READER_NEST) /* not just online */
-		port_report("thread %u ended inside a read-side critical section", (uint64_t)(tid & TID));
-	store_release(&r->ctr, 0);
-	store_release(&r->tid, 0);
+	if (reads)
+		port_report("thread %u ended inside a read-side critical section", (uint64_t)tid);
 	return true;
 }
 
@@ -355,13 +424,13 @@ uint64_t reader_count(void)
 
 	for (struct reader_block *b = load_acquire(&blocks); b; b = b->next)
 		for (unsigned i = 0; i < b->n; i++)
-			n += load(&b->r[i].tid) != 0;
+			n += (load(&b->r[i].owner) & NUMBER) != 0;
 	return n;
 }
 
 /*
- * Only the forking thread lives here. What it had claimed, in use or (forking from a handler) just about to be, gets its new
- * number; all else is free.
+ * Only the forking thread exists in the child. Records that it had claimed, in use or (if a handler
+ * forks) about to be used, get its new number; all others become free.
  */
 void reader_fork_child(uint32_t parent_tid)
 {
@@ -370,14 +439,15 @@ void reader_fork_child(uint32_t parent_tid)
 	for (struct reader_block *b = blocks; b; b = b->next) {
 		for (unsigned i = 0; i < b->n; i++) {
 			struct anyrcu_reader *r = &b->r[i];
+			uint64_t owner = load(&r->owner);
 
-			if (r == anyrcu_self || (load(&r->tid) & (TID | LEAVING)) == parent_tid) {
-				store(&r->tid, tid);
-			} else {
-				store(&r->ctr, 0);
-				store(&r->tid, 0);
-			}
+			if (owner & NUMBER)
+				store(&r->owner,
+				      owner_next(owner, r == anyrcu_self || (owner & NUMBER) ==
+										    parent_tid ?
+								tid :
+								0));
 		}
 	}
-	store(&crowd, crowd_nest ? 1 : 0);
+	crowd_fork_child();
 }

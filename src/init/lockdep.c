@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
-/* The validator in the library: what it asks of the other layers, and what they tell it. */
+/* Connects the validator with the other layers of the library. */
 #include <context/context.h>
 #include <gp/gp.h>
 #include <init/init.h>
 #include <lockdep/lockdep.h>
 #include <pages/pages.h>
-#include <port/port.h>
+#include <port/process.h>
 #include <port/posix/init.h>
 
 static struct {
@@ -23,9 +23,11 @@ static void emit(const struct anyrcu_lockdep_report *report)
 		port_text(report->text);
 }
 
-static struct lockdep_host library = { .emit = emit, .in_reader = gp_in_section, .rt = context_rt_so_far, .raw_nesting = true };
+static struct lockdep_host library = {
+	.emit = emit, .in_reader = gp_in_section, .rt = context_rt_so_far, .raw_nesting = true
+};
 
-/* ---- what the layers below tell ---- */
+/* ---- events of the layers below ---- */
 
 static void waits(const char *what, const void *ip)
 {
@@ -41,8 +43,9 @@ static void allocates(unsigned gfp, const void *ip)
 }
 
 /*
- * The zone's lock is a spinlock. The others are only taken by tasks, and by whoever forks, which may be a handler: as their holders take no signals
- * and what they wait for does not wait for others, there is no wait type to check.
+ * The zone's lock is a spinlock. The other locks are only taken by tasks, and by threads that fork,
+ * perhaps in a handler. As their holders take no signals, and wait for nothing that waits for other
+ * locks, there is no wait type to check.
  */
 static const struct anyrcu_lock_type zone = { "anyrcu zone lock", ANYRCU_WAIT_CONFIG, 0 };
 static const struct anyrcu_lock_type other = { "anyrcu lock", ANYRCU_WAIT_INV, ANYRCU_WAIT_SLEEP };
@@ -51,7 +54,8 @@ static void locks(const struct port_lock *lock, bool take, uint64_t blocked)
 {
 	if (take) {
 		lockdep(signals_blocked, UINT64_MAX);
-		lockdep(acquire, lock, pages_lock_is_zone(lock) ? &zone : &other, ANYRCU_LOCK_WRITE, 0, NULL, __builtin_return_address(0));
+		lockdep(acquire, lock, lock == &pages_lock ? &zone : &other, ANYRCU_LOCK_WRITE, 0,
+			NULL, __builtin_return_address(0));
 	} else {
 		lockdep(release, lock, __builtin_return_address(0));
 		lockdep(signals_blocked, blocked);

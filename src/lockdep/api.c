@@ -23,7 +23,8 @@ void anyrcu_lockdep_free(const void *p, size_t size)
 	lockdep(free, p, size, CALLER);
 }
 
-void anyrcu_lockdep_acquire(const void *lock, const struct anyrcu_lock_type *type, unsigned how, unsigned subclass, const void *nest)
+void anyrcu_lockdep_acquire(const void *lock, const struct anyrcu_lock_type *type, unsigned how,
+			    unsigned subclass, const void *nest)
 {
 	lockdep(acquire, lock, type, how, subclass, nest, CALLER);
 }

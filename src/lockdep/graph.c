@@ -1,167 +1,25 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * Classes and the orders in which they were ever held: the slow part, under the engine's lock.
+ * Classes, and the orders in which they were ever held: the slow part, under the engine's lock.
  *
- * An edge from A to B says that B was waited for while A was held. Its kinds say how: A held by a reader (S) or not (E), B wanted by a recursive
- * reader (R), whom only writers that hold it stop, or not (N). A path of edges is strong when nowhere an edge into R is followed by one out
- * of S: a recursive reader does not wait for a reader. Only a strong path that comes back to where it began is a deadlock, and only over strong paths
- * does one lock wait for another. (Boqun Feng's recursive read deadlock detection, in Linux since 5.10.)
+ * An edge from A to B says that a thread waited for B while it held A. The edge's kinds say how: A
+ * was held by a reader (S) or not (E); B was acquired by a recursive reader (R), which waits only
+ * for writers that hold it, or not (N). A path of edges is strong if no edge that ends in R is
+ * followed by one that begins with S: a recursive reader does not wait for a reader. Only a strong
+ * path that returns to its beginning is a deadlock, and only along strong paths does one lock wait
+ * for another. (Boqun Feng's recursive read deadlock detection, in Linux since 5.10.)
  *
- * Three searches, breadth first, so that what is reported is shortest:
+ * Three searches, breadth first, so that the reported path is the shortest:
  *
- *     A -> B is new      forwards from B: if it reaches A there is a circle
- *     A -> B is new      backwards from A for what handlers take, forwards from B for what is held with their signals open:
- *                        the handler's wait for A ends with B, which its signal may interrupt for ever
+ *     A -> B is new      forwards from B: if it reaches A there is a cycle
+ *     A -> B is new      backwards from A for locks that handlers take, forwards from B for locks
+ *                        that are held with the handlers' signals unblocked: a handler that waits
+ *                        for A may wait for a lock that it has interrupted
  *     a use is new       the same, from the one class on
  */
 #include <lockdep/engine.h>
 
 enum { SR = 1, ER = 2, SN = 4, EN = 8 };
-
-/* ---- locks and classes ---- */
-
-#define PROBES 64
-
-struct lock_slot *lock_find(const void *lock)
-{
-	uint32_t at = mix((uintptr_t)lock, 0) % LOCKS;
-
-	for (unsigned i = 0; i < PROBES; i++) {
-		struct lock_slot *s = &tables->lock[(at + i) % LOCKS];
-		const void *found = load_acquire(&s->lock);
-
-		if (found == lock)
-			return s;
-		if (!found)
-			return NULL;
-	}
-	return NULL;
-}
-
-void lock_forget(const void *lock)
-{
-	struct lock_slot *s = lock_find(lock);
-
-	if (!s)
-		return;
-	store_release(&s->lock, GONE);
-	tables->nlocks--;
-}
-
-/*
- * Memory that is given back has rarely held a lock. A bit for every 64 bytes of it says where one was seen, the same bit for addresses that are
- * far apart: so a bit that is not set is right, and one that is set costs a look.
- */
-#define GRAIN 64
-#define LOCK_ALIGN 4 /* of those that are found in freed memory */
-
-static inline uint64_t *near(uintptr_t at)
-{
-	return &tables->near[at / GRAIN / 64 % NEAR];
-}
-
-/* The first address from @at on that is below @end and near which there may be a lock; else @end. */
-static uintptr_t near_next(uintptr_t at, uintptr_t end)
-{
-	while (at < end) {
-		uint64_t bits = load(near(at)) >> (at / GRAIN % 64);
-
-		if (bits & 1)
-			return at;
-		at = (at / GRAIN + (bits ? (unsigned)__builtin_ctzll(bits) : 64 - at / GRAIN % 64)) * GRAIN;
-	}
-	return end;
-}
-
-const void *lock_within(const void *p, const void *beyond)
-{
-	uintptr_t end = (uintptr_t)beyond;
-
-	for (uintptr_t at = (uintptr_t)p; (at = near_next(at, end)) < end; at = at / GRAIN * GRAIN + GRAIN)
-		for (uintptr_t lock = (at + LOCK_ALIGN - 1) / LOCK_ALIGN * LOCK_ALIGN; lock < end && lock / GRAIN == at / GRAIN; lock += LOCK_ALIGN)
-			if (lock_find((const void *)lock))
-				return (const void *)lock;
-	return NULL;
-}
-
-void locks_forget(const void *p, const void *beyond)
-{
-	uintptr_t end = (uintptr_t)beyond, lock;
-
-	while ((lock = (uintptr_t)lock_within(p, beyond))) {
-		uintptr_t at = lock / GRAIN * GRAIN;
-
-		for (; lock < end && lock < at + GRAIN; lock += LOCK_ALIGN)
-			lock_forget((const void *)lock);
-		if (at >= (uintptr_t)p && at + GRAIN <= end)
-			store(near(at), *near(at) & ~(UINT64_C(1) << (at / GRAIN % 64)));
-		p = (const void *)(at + GRAIN);
-	}
-}
-
-static struct lock_slot *lock_make(const void *lock, uint32_t key)
-{
-	uint32_t at = mix((uintptr_t)lock, 0) % LOCKS;
-
-	for (unsigned i = 0; i < PROBES; i++) {
-		struct lock_slot *s = &tables->lock[(at + i) % LOCKS];
-
-		if (s->lock && s->lock != GONE)
-			continue;
-		store(&s->key, key);
-		s->generation = ++tables->generation;
-		tables->nlocks++;
-		store(near((uintptr_t)lock), *near((uintptr_t)lock) | UINT64_C(1) << ((uintptr_t)lock / GRAIN % 64));
-		store_release(&s->lock, lock);
-		return s;
-	}
-	say_full(1, "locks");
-	return NULL;
-}
-
-/* 0: no room. */
-static uint32_t key_make(const void *id, const struct anyrcu_lock_type *type, const char *name)
-{
-	uint32_t at = mix((uintptr_t)id, (uintptr_t)type) % ARRAY_SIZE(tables->key_of), k;
-
-	for (; (k = tables->key_of[at]); at = (at + 1) % ARRAY_SIZE(tables->key_of))
-		if (tables->key[k].id == id && tables->key[k].type == type)
-			return k;
-	if (tables->nkeys == KEYS) {
-		say_full(2, "kinds of locks");
-		return 0;
-	}
-	k = tables->nkeys++;
-	tables->key[k] = (struct key){ .id = id, .name = name, .type = type };
-	tables->key_of[at] = k;
-	return k;
-}
-
-unsigned class_make(const void *lock, const struct anyrcu_lock_type *type, const char *name, const void *id, unsigned subclass)
-{
-	struct lock_slot *s = lock_find(lock);
-	struct class *c;
-	uint32_t k;
-
-	if (s && tables->key[s->key].type != type) { /* what was here before is no more, and nobody said so */
-		lock_forget(lock);
-		s = NULL;
-	}
-	k = s ? s->key : key_make(id, type, name);
-	if (!k || (!s && !lock_make(lock, k)))
-		return UNVALIDATED;
-	if (tables->key[k].class[subclass])
-		return tables->key[k].class[subclass];
-	if (tables->nclasses == CLASSES) {
-		say_full(3, "classes");
-		return UNVALIDATED;
-	}
-	c = &tables->class[tables->nclasses];
-	c->key = k;
-	c->subclass = subclass;
-	store_release(&tables->key[k].class[subclass], tables->nclasses);
-	return tables->nclasses++;
-}
 
 /* ---- stacks ---- */
 
@@ -182,6 +40,26 @@ uint32_t trace_here(void)
 	return at;
 }
 
+/* Record one stack for each pair of places, as long as there is room. Under the engine's lock. */
+uint32_t trace_of(const struct held *p, const struct held *n)
+{
+	uint64_t key =
+		mix(mix((uintptr_t)p->ip, (uintptr_t)n->ip), p->class | (uint64_t)n->class << 16) |
+		1;
+
+	for (uint32_t i = 0; i < 16; i++) {
+		uint32_t at = (key + i) % TRACES;
+
+		if (tables->trace_of[at].key == key)
+			return tables->trace_of[at].trace;
+		if (tables->trace_of[at].key)
+			continue;
+		tables->trace_of[at].key = key;
+		return tables->trace_of[at].trace = trace_here();
+	}
+	return trace_here();
+}
+
 /* ---- searches ---- */
 
 static bool visit(uint32_t *n, uint16_t class, bool weak, uint32_t parent, uint32_t edge)
@@ -195,8 +73,11 @@ static bool visit(uint32_t *n, uint16_t class, bool weak, uint32_t parent, uint3
 	return true;
 }
 
-/* All that strong paths lead to, or from, in queue[], nearest first. @weak: the path so far ends in R, or backwards in S. Returns how many. */
-static uint32_t reach(uint16_t class, bool weak, bool backwards)
+/*
+ * Store in queue[] all classes to which strong paths lead, or if @backwards, from which they lead
+ * here; nearest first. @weak: the path so far ends in R, or backwards in S. Returns how many.
+ */
+uint32_t graph_reach(uint16_t class, bool weak, bool backwards)
 {
 	uint32_t n = 0;
 
@@ -207,57 +88,23 @@ static uint32_t reach(uint16_t class, bool weak, bool backwards)
 		struct class *c = &tables->class[v.class];
 		struct edge *e;
 
-		for (uint32_t i = backwards ? c->before : c->after; i; i = backwards ? e->next_before : e->next_after) {
+		for (uint32_t i = backwards ? c->before : c->after; i;
+		     i = backwards ? e->next_before : e->next_after) {
 			unsigned kinds;
 
 			e = &tables->edge[i];
 			kinds = e->kinds & ~(v.weak ? (backwards ? SR | ER : SR | SN) : 0);
 			if (kinds)
-				visit(&n, backwards ? e->from : e->to, !(kinds & (backwards ? ER | EN : SN | EN)), at, i);
+				visit(&n, backwards ? e->from : e->to,
+				      !(kinds & (backwards ? ER | EN : SN | EN)), at, i);
 		}
 	}
 	return n;
 }
 
-/* Signals by which what was reached is used so, by writers and by readers. */
-static void gather(uint32_t n, unsigned use, uint64_t by[2])
-{
-	by[0] = by[1] = 0;
-	for (uint32_t i = 0; i < n; i++) {
-		struct visit *v = &tables->queue[i];
+/* ---- reports of findings ---- */
 
-		by[0] |= tables->class[v->class].use[use][0];
-		by[1] |= v->weak ? 0 : tables->class[v->class].use[use][1];
-	}
-}
-
-/* Reader against reader is no conflict. */
-static uint64_t conflict(const uint64_t a[2], const uint64_t b[2])
-{
-	return (a[0] & (b[0] | b[1])) | (a[1] & b[0]);
-}
-
-static unsigned first_signal(uint64_t signals)
-{
-	return __builtin_ctzll(signals) + 1;
-}
-
-/* The nearest, from @i on, that conflicts with @with about @signal. Returns its place in queue[]; @n: there is none. */
-static uint32_t nearest(uint32_t i, uint32_t n, unsigned use, const uint64_t with[2], uint64_t signal)
-{
-	for (; i < n; i++) {
-		struct visit *v = &tables->queue[i];
-		uint64_t by[2] = { tables->class[v->class].use[use][0], v->weak ? 0 : tables->class[v->class].use[use][1] };
-
-		if (conflict(by, with) & signal)
-			break;
-	}
-	return i;
-}
-
-/* ---- what is said of what was found ---- */
-
-static void say_edges(uint32_t at, bool backwards)
+void graph_say_edges(uint32_t at, bool backwards)
 {
 	for (; tables->queue[at].edge; at = tables->queue[at].parent) {
 		struct edge *e = &tables->edge[tables->queue[at].edge];
@@ -271,36 +118,15 @@ static void say_edges(uint32_t at, bool backwards)
 	}
 }
 
-static void say_use(uint16_t class, unsigned use, unsigned sig)
-{
-	struct class *c = &tables->class[class];
-	bool reads = !(c->use[use][0] >> (sig - 1) & 1);
-
-	say_class(class);
-	say(use == USED_IN ? " is taken%s by a handler of signal %u, first at:\n" : " is held%s with signal %u open, first at:\n",
-	    reads ? " to read" : "", (uint64_t)sig);
-	say_trace(c->trace[use][reads]);
-}
-
 static void circle(struct thread *t, struct held *p, struct held *n, uint32_t at)
 {
 	if (!report_begin(ANYRCU_LOCKDEP_CIRCULAR, n->class, p->class))
 		return;
-	say("thread %u is trying to take:\n", (uint64_t)t->tid);
-	say_lock(n);
-	say("but holds:\n");
-	say_lock(p);
+	say_attempt(t, n, "but holds:\n", p);
 	say("which depends on the former already. The chain that there is, last first:\n");
-	say_edges(at, false);
-	say("\n possible unsafe locking scenario:\n\n       thread 0             thread 1\n       --------             --------\n  lock(");
-	say_class(p->class);
-	say(");\n                       lock(");
-	say_class(n->class);
-	say(");\n                       lock(");
-	say_class(tables->queue[at].edge ? tables->edge[tables->queue[at].edge].to : p->class);
-	say(");\n  lock(");
-	say_class(n->class);
-	say(");\n\n *** DEADLOCK ***\n\n");
+	graph_say_edges(at, false);
+	say_scenario(p->class, n->class,
+		     tables->queue[at].edge ? tables->edge[tables->queue[at].edge].to : p->class);
 	report_end(t);
 }
 
@@ -308,87 +134,46 @@ static void recursion(struct thread *t, struct held *p, struct held *n)
 {
 	if (!report_begin(ANYRCU_LOCKDEP_RECURSIVE, n->class, p->class))
 		return;
-	say("thread %u is trying to take:\n", (uint64_t)t->tid);
-	say_lock(n);
-	say(p->lock == n->lock ? "but holds it already:\n" : "but holds one of the same class:\n");
-	say_lock(p);
+	say_attempt(t, n,
+		    p->lock == n->lock ? "but holds it already:\n" :
+					 "but holds one of the same class:\n",
+		    p);
 	say("\n possible unsafe locking scenario:\n\n       thread 0\n       --------\n  lock(");
 	say_class(p->class);
 	say(");\n  lock(");
 	say_class(n->class);
-	say(");\n\n *** DEADLOCK ***\n\n%s", p->lock == n->lock ? "" : " may be due to missing lock nesting notation\n\n");
+	say(");\n\n *** DEADLOCK ***\n\n%s",
+	    p->lock == n->lock ? "" : " may be due to missing lock nesting notation\n\n");
 	report_end(t);
-}
-
-static void order_scenario(uint16_t safe, uint16_t unsafe, unsigned sig)
-{
-	say("\n possible signal unsafe locking scenario:\n\n       thread 0             thread 1\n       --------             --------\n  lock(");
-	say_class(unsafe);
-	say(");\n                       block signal %u;\n                       lock(", (uint64_t)sig);
-	say_class(safe);
-	say(");\n                       lock(");
-	say_class(unsafe);
-	say(");\n  <signal %u>\n    lock(", (uint64_t)sig);
-	say_class(safe);
-	say(");\n\n *** DEADLOCK ***\n\n");
 }
 
 /* ---- checks ---- */
 
-/* Two locks of one class: their order, if they have one, must be the same each time. */
-static void pair_check(struct thread *t, struct held *p, struct held *n)
+static bool nest_held(struct thread *t, const void *nest)
 {
-	struct lock_slot *a = lock_find(p->lock), *b = lock_find(n->lock);
-	uint32_t at;
-
-	if (!a || !b)
-		return;
-	for (unsigned way = 0; way < 2; way++) {
-		uint32_t first = way ? a->generation : b->generation, second = way ? b->generation : a->generation;
-
-		at = mix(first, second) % PAIRS;
-		for (; tables->pair[at].first; at = (at + 1) % PAIRS) {
-			if (tables->pair[at].first != first || tables->pair[at].second != second)
-				continue;
-			if (!way && report_begin(ANYRCU_LOCKDEP_CIRCULAR, n->class, p->class)) {
-				say("thread %u is trying to take:\n", (uint64_t)t->tid);
-				say_lock(n);
-				say("while it holds another lock of the same class:\n");
-				say_lock(p);
-				say("These two have been taken the other way round before.\n\n *** DEADLOCK ***\n\n");
-				report_end(t);
-			}
-			return;
-		}
-	}
-	if (tables->npairs == PAIRS / 4 * 3) {
-		say_full(5, "pairs of locks");
-		return;
-	}
-	tables->npairs++;
-	tables->pair[at] = (struct pair){ a->generation, b->generation };
+	for (uint32_t i = t->base; nest && i < t->depth; i++)
+		if (t->held[i].lock == nest)
+			return true;
+	return false;
 }
 
-/* May @n be taken beside others of its class? False: reported, or nothing to be learnt. */
-static bool recursion_check(struct thread *t, struct held *n)
+/* Check @n against held locks of its class. False: reported, or there is nothing to learn. */
+static bool recursion_check(struct thread *t, struct held *n, const void *nest)
 {
 	bool learn = true;
 
-	for (uint32_t i = t->base; n->nest && i < t->depth; i++)
-		if (t->held[i].lock == n->nest)
-			return false;
+	if (nest_held(t, nest))
+		return false;
 	for (uint32_t i = t->base; i < t->depth; i++) {
 		struct held *p = &t->held[i];
 
-		if (p->class != n->class)
+		if (p->class != n->class || (host->by_instance && instance_stale(p)))
 			continue;
 		learn = false;
 		if ((n->how & ANYRCU_LOCK_RECURSIVE_READ) && READS(p->how))
 			continue;
-		if (host->by_instance && p->lock != n->lock) {
-			pair_check(t, p, n);
+		if (host->by_instance && p->lock != n->lock)
 			continue;
-		}
 		recursion(t, p, n);
 		return false;
 	}
@@ -407,13 +192,71 @@ static struct edge *edge_find(uint16_t from, uint16_t to)
 	return NULL;
 }
 
-/* Is there a circle? Then it is reported. */
-static bool circle_check(struct thread *t, struct held *p, struct held *n)
+static bool is_gone(const void *lock, uint32_t generation)
 {
-	uint32_t count = reach(n->class, n->how & ANYRCU_LOCK_RECURSIVE_READ, false);
+	struct lock_slot *s = lock_find(lock);
+
+	return !s || s->generation != generation;
+}
+
+static bool share_class(const struct edge *a, const struct edge *b)
+{
+	for (unsigned i = 0; i < a->nguards; i++)
+		for (unsigned j = 0; j < b->nguards; j++)
+			if (a->guard[i] == b->guard[j])
+				return true;
+	return false;
+}
+
+/*
+ * For orders of single locks: a cycle of classes whose seen locks form no cycle. Is a cycle of
+ * other locks of these classes likely? It is if adjacent edges share one lock in each class but
+ * one, of which two locks were seen that did not exist at the same time (locks that exist at the
+ * same time are judged by their own orders). It is not if the locks are taken in the order of their
+ * addresses, an outer lock guards them, the process has one thread, or a class is one that
+ * unrelated locks share.
+ */
+static bool circle_of_others(const struct edge *new, uint32_t at)
+{
+	const struct edge *edges[4] = { new };
+	unsigned n = 1, differ = 0, gone = 0, up = 0;
+
+	for (; tables->queue[at].edge; at = tables->queue[at].parent) {
+		if (n == ARRAY_SIZE(edges))
+			return false;
+		edges[n++] = &tables->edge[tables->queue[at].edge];
+	}
+	for (unsigned i = 0; i < n; i++) {
+		/* the search gives the edges from the last one backwards */
+		const struct edge *e = edges[i], *before = edges[(i + 1) % n];
+
+		if (!tables->key[tables->class[e->from].key].id || e->alone)
+			return false;
+		for (unsigned k = 0; k < i; k++)
+			if (share_class(e, edges[k]))
+				return false;
+		if (before->to_generation != e->from_generation) {
+			differ++;
+			gone += is_gone(before->to_lock, before->to_generation) ||
+				is_gone(e->from_lock, e->from_generation);
+		}
+		up += (uintptr_t)e->from_lock < (uintptr_t)e->to_lock;
+	}
+	return differ == 1 && gone == 1 && up && up < n;
+}
+
+/* Report a cycle, if there is one. */
+static bool circle_check(struct thread *t, struct held *p, struct held *n, const struct edge *new)
+{
+	uint32_t count = graph_reach(n->class, n->how & ANYRCU_LOCK_RECURSIVE_READ, false);
 
 	for (uint32_t i = 0; i < count; i++) {
-		if (tables->queue[i].class == p->class && (!READS(p->how) || !tables->queue[i].weak)) {
+		if (tables->queue[i].class == p->class &&
+		    (!READS(p->how) || !tables->queue[i].weak)) {
+			if (host->by_instance &&
+			    (!circle_of_others(new, i) ||
+			     !report_cause(ANYRCU_LOCKDEP_CIRCULAR, p->class, (uintptr_t)p->ip)))
+				return false;
 			circle(t, p, n, i);
 			return true;
 		}
@@ -421,50 +264,34 @@ static bool circle_check(struct thread *t, struct held *p, struct held *n)
 	return false;
 }
 
-/* Does the new edge let a handler's lock wait for one that its signal may interrupt? */
-static void order_check(struct thread *t, struct held *p, struct held *n)
+static struct edge edge_of(struct thread *t, struct held *p, struct held *n, unsigned kind)
 {
-	uint64_t in[2], open[2], signals;
-	uint32_t count, safe, unsafe;
-	uint16_t safe_class;
+	struct edge e = { .from = p->class,
+			  .to = n->class,
+			  .kinds = kind,
+			  .alone = alone(),
+			  .from_generation = p->generation,
+			  .to_generation = n->generation,
+			  .from_lock = p->lock,
+			  .to_lock = n->lock };
 
-	count = reach(p->class, READS(p->how), true);
-	gather(count, USED_IN, in);
-	if (!(in[0] | in[1]))
-		return;
-	count = reach(n->class, n->how & ANYRCU_LOCK_RECURSIVE_READ, false);
-	gather(count, HELD_OPEN, open);
-	signals = conflict(in, open);
-	if (!signals)
-		return;
-	signals &= -signals;
-	unsafe = nearest(0, count, HELD_OPEN, in, signals);
-	if (unsafe == count || !report_begin(ANYRCU_LOCKDEP_SIGNAL_ORDER, n->class, p->class))
-		return;
-	say("thread %u is trying to take:\n", (uint64_t)t->tid);
-	say_lock(n);
-	say("and holds:\n");
-	say_lock(p);
-	say("which makes what a handler takes wait for what is held with the handler's signal open.\n");
-	say_edges(unsafe, false);
-	unsafe = tables->queue[unsafe].class;
-	say_use(unsafe, HELD_OPEN, first_signal(signals));
-	count = reach(p->class, READS(p->how), true);
-	safe = nearest(0, count, USED_IN, open, signals);
-	safe_class = tables->queue[safe < count ? safe : 0].class;
-	say_edges(safe < count ? safe : 0, true);
-	say_use(safe_class, USED_IN, first_signal(signals));
-	order_scenario(safe_class, unsafe, first_signal(signals));
-	report_end(t);
+	for (uint32_t i = t->base; i < t->depth && e.nguards < ARRAY_SIZE(e.guard); i++)
+		if (&t->held[i] != p && !READS(t->held[i].how) && t->held[i].class > UNVALIDATED)
+			e.guard[e.nguards++] = t->held[i].class;
+	return e;
 }
 
 static void depend(struct thread *t, struct held *p, struct held *n)
 {
-	unsigned kind = 1u << ((READS(p->how) ? 0 : 1) + (n->how & ANYRCU_LOCK_RECURSIVE_READ ? 0 : 2));
-	struct edge *e = edge_find(p->class, n->class);
+	unsigned kind =
+		1u << ((READS(p->how) ? 0 : 1) + (n->how & ANYRCU_LOCK_RECURSIVE_READ ? 0 : 2));
+	struct edge *e = edge_find(p->class, n->class), new;
 	uint32_t i;
 
-	if ((e && (e->kinds & kind)) || circle_check(t, p, n))
+	if (e && (e->kinds & kind))
+		return;
+	new = edge_of(t, p, n, kind);
+	if (circle_check(t, p, n, &new))
 		return;
 	order_check(t, p, n);
 	if (e) {
@@ -476,15 +303,19 @@ static void depend(struct thread *t, struct held *p, struct held *n)
 		return;
 	}
 	i = tables->nedges++;
-	e = &tables->edge[i];
-	*e = (struct edge){ p->class, n->class, kind, tables->class[p->class].after, tables->class[n->class].before, trace_here() };
+	new.next_after = tables->class[p->class].after;
+	new.next_before = tables->class[n->class].before;
+	new.trace = trace_of(p, n);
+	tables->edge[i] = new;
 	tables->class[p->class].after = i;
 	tables->class[n->class].before = i;
 }
 
+#define CHAIN_PROBES 64
+
 bool chain_known(uint64_t chain)
 {
-	for (unsigned i = 0; i < PROBES; i++) {
+	for (unsigned i = 0; i < CHAIN_PROBES; i++) {
 		uint64_t found = load(&tables->chain[(chain + i) % CHAINS]);
 
 		if (found == chain)
@@ -495,9 +326,10 @@ bool chain_known(uint64_t chain)
 	return false;
 }
 
+/* The table of checked chains is a cache: when it is full, empty it. */
 static void chain_add(uint64_t chain)
 {
-	for (unsigned i = 0; i < PROBES; i++) {
+	for (unsigned i = 0; i < CHAIN_PROBES; i++) {
 		uint64_t *at = &tables->chain[(chain + i) % CHAINS];
 
 		if (*at == chain)
@@ -508,102 +340,30 @@ static void chain_add(uint64_t chain)
 			return;
 		}
 	}
-	say_full(7, "chains, so each new one is looked at each time");
+	for (uint32_t i = 0; i < CHAINS; i++)
+		store(&tables->chain[i], 0);
+	store(&tables->chain[chain % CHAINS], chain);
+	tables->nchains++;
 }
 
-void chain_check(struct thread *t, struct held *n)
+void chain_check(struct thread *t, struct held *n, const void *nest)
 {
+	bool waits = !(n->how & ANYRCU_LOCK_TRY), learn = waits && recursion_check(t, n, nest);
+
 	if (t->depth - t->base + 1 > tables->deepest)
 		tables->deepest = t->depth - t->base + 1;
-	if (!(n->how & ANYRCU_LOCK_TRY) && recursion_check(t, n)) {
-		/* Those below the first that was waited for have an edge to it. */
-		for (uint32_t i = t->depth; i > t->base; i--) {
-			struct held *p = &t->held[i - 1];
+	for (uint32_t i = t->base;
+	     host->by_instance && waits && i < t->depth && !nest_held(t, nest); i++)
+		if (!instance_stale(&t->held[i]))
+			instance_depend(t, &t->held[i], n);
+	/* Locks below the first one that was waited for have an edge to that one already. */
+	for (uint32_t i = t->depth; learn && i > t->base; i--) {
+		struct held *p = &t->held[i - 1];
 
-			if (p->class > UNVALIDATED)
-				depend(t, p, n);
-			if (!(p->how & ANYRCU_LOCK_TRY))
-				break;
-		}
+		if (p->class > UNVALIDATED && !(host->by_instance && instance_stale(p)))
+			depend(t, p, n);
+		if (!(p->how & ANYRCU_LOCK_TRY))
+			break;
 	}
 	chain_add(n->chain);
-}
-
-static void use_inconsistent(struct thread *t, struct held *h, uint64_t signals)
-{
-	unsigned sig = first_signal(signals);
-
-	if (!report_begin(ANYRCU_LOCKDEP_SIGNAL_USE, h->class, sig))
-		return;
-	say("a handler takes a lock that is held with its signal open. Thread %u:\n", (uint64_t)t->tid);
-	say_lock(h);
-	say_use(h->class, USED_IN, sig);
-	say_use(h->class, HELD_OPEN, sig);
-	say("\n possible unsafe locking scenario:\n\n       thread 0\n       --------\n  lock(");
-	say_class(h->class);
-	say(");\n  <signal %u>\n    lock(", (uint64_t)sig);
-	say_class(h->class);
-	say(");\n\n *** DEADLOCK ***\n\n");
-	report_end(t);
-}
-
-/* A class that waits for others is taken in a handler, or one that others wait for is held with a signal open. */
-static void use_order(struct thread *t, struct held *h, bool handler, uint64_t signals)
-{
-	bool reads = READS(h->how);
-	uint64_t mine[2] = { reads ? 0 : signals, reads ? signals : 0 };
-	unsigned other = handler ? HELD_OPEN : USED_IN;
-	uint32_t count = reach(h->class, handler ? h->how & ANYRCU_LOCK_RECURSIVE_READ : reads, !handler), at;
-	uint64_t by[2];
-	uint16_t found;
-
-	gather(count, other, by);
-	signals = conflict(by, mine);
-	for (; signals; signals &= signals - 1) {
-		uint64_t signal = signals & -signals;
-		unsigned sig = first_signal(signal);
-
-		at = nearest(1, count, other, mine, signal); /* its own use with itself has been looked at */
-		if (at >= count)
-			continue;
-		found = tables->queue[at].class;
-		if (!report_begin(ANYRCU_LOCKDEP_SIGNAL_ORDER, handler ? found : h->class, handler ? h->class : found))
-			return;
-		say("thread %u takes a lock %s:\n", (uint64_t)t->tid, handler ? "in a handler" : "with a signal open");
-		say_lock(h);
-		say("which makes what a handler takes wait for what is held with the handler's signal open.\n");
-		say_edges(at, !handler);
-		say_use(handler ? h->class : found, USED_IN, sig);
-		say_use(handler ? found : h->class, HELD_OPEN, sig);
-		order_scenario(handler ? h->class : found, handler ? found : h->class, sig);
-		report_end(t);
-		return;
-	}
-}
-
-void use_check(struct thread *t, struct held *h, uint64_t in, uint64_t open)
-{
-	struct class *c = &tables->class[h->class];
-	bool reads = READS(h->how);
-	uint64_t wrong, mine[2] = { 0, 0 };
-
-	in &= ~c->use[USED_IN][reads];
-	open &= ~c->use[HELD_OPEN][reads];
-	if (in && !c->trace[USED_IN][reads])
-		c->trace[USED_IN][reads] = trace_here();
-	if (open && !c->trace[HELD_OPEN][reads])
-		c->trace[HELD_OPEN][reads] = trace_here();
-	store(&c->use[USED_IN][reads], c->use[USED_IN][reads] | in);
-	store(&c->use[HELD_OPEN][reads], c->use[HELD_OPEN][reads] | open);
-
-	mine[reads] = in;
-	wrong = conflict(mine, c->use[HELD_OPEN]);
-	mine[reads] = open;
-	wrong |= conflict(mine, c->use[USED_IN]);
-	if (wrong)
-		use_inconsistent(t, h, wrong);
-	if (in)
-		use_order(t, h, true, in);
-	if (open)
-		use_order(t, h, false, open);
 }

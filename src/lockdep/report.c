@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * Reports, written into one buffer under the engine's lock. What is found again is not said again.
+ * Reports, written into one buffer under the engine's lock. A finding is reported only once.
  *
- * An address is written as "[<0x55d0c0de>] function+0x1c (/path/of/module+0x401c)", as far as that is known here; "anyrcu lockdep" turns the last
- * part into a file and a line.
+ * An address is written as "[<0x55d0c0de>] function+0x1c (/path/of/module+0x401c)", as far as these
+ * are known here; "anyrcu lockdep" translates the last part into a file and a line.
  */
 #include <lockdep/engine.h>
 #include <stdarg.h>
@@ -12,11 +12,14 @@ static const struct {
 	const char *name, *title;
 } rules[] = {
 	[ANYRCU_LOCKDEP_RECURSIVE] = { "recursive-locking", "possible recursive locking detected" },
-	[ANYRCU_LOCKDEP_CIRCULAR] = { "circular-dependency", "possible circular locking dependency detected" },
+	[ANYRCU_LOCKDEP_CIRCULAR] = { "circular-dependency",
+				      "possible circular locking dependency detected" },
 	[ANYRCU_LOCKDEP_SIGNAL_USE] = { "inconsistent-signal-use", "inconsistent lock state" },
-	[ANYRCU_LOCKDEP_SIGNAL_ORDER] = { "signal-safe-unsafe-order", "signal-safe -> signal-unsafe lock order detected" },
+	[ANYRCU_LOCKDEP_SIGNAL_ORDER] = { "signal-safe-unsafe-order",
+					  "signal-safe -> signal-unsafe lock order detected" },
 	[ANYRCU_LOCKDEP_WAIT] = { "invalid-wait-context", "invalid wait context" },
-	[ANYRCU_LOCKDEP_ATOMIC] = { "sleep-in-atomic", "sleeping function called from invalid context" },
+	[ANYRCU_LOCKDEP_ATOMIC] = { "sleep-in-atomic",
+				    "sleeping function called from invalid context" },
 	[ANYRCU_LOCKDEP_BALANCE] = { "bad-unlock-balance", "bad unlock balance detected" },
 	[ANYRCU_LOCKDEP_EXIT] = { "held-at-thread-exit", "thread ends with locks held" },
 	[ANYRCU_LOCKDEP_FREED] = { "held-lock-freed", "held lock freed" },
@@ -24,6 +27,13 @@ static const struct {
 	[ANYRCU_LOCKDEP_RCU] = { "suspicious-rcu-usage", "suspicious RCU usage" },
 	[ANYRCU_LOCKDEP_NOT_HELD] = { "not-held", "lock should be held" },
 	[ANYRCU_LOCKDEP_HELD] = { "held", "lock should not be held" },
+	[ANYRCU_LOCKDEP_GUARDED] = { "guarded-inversion",
+				     "inverted order of locks, guarded in all that was seen" },
+	[ANYRCU_LOCKDEP_WAITS] = { "wait-for-holder", "wait for what a held lock may hold up" },
+	[ANYRCU_LOCKDEP_UNSAFE] = { "async-signal-unsafe",
+				    "function called in a handler that may have interrupted it" },
+	[ANYRCU_LOCKDEP_MISUSE] = { "misuse", "undefined use of a lock" },
+	[ANYRCU_LOCKDEP_DEADLOCK] = { "deadlock", "threads wait for each other" },
 	[ANYRCU_LOCKDEP_FULL] = { "table-full", "a table is full" },
 };
 
@@ -62,10 +72,25 @@ static void put_module(const struct port_where *w)
 	put_number_of("+0x", w->module_offset, ")");
 }
 
+/* A place that the host names: see struct lockdep_host. */
+static bool put_mark(const void *address, const char *form)
+{
+	uint32_t mark = host->mark ? host->mark(address) : UINT32_MAX;
+
+	if (mark == UINT32_MAX)
+		return false;
+	put("\033");
+	put_number(mark, 10);
+	put(form);
+	return true;
+}
+
 static void put_address(const void *address)
 {
 	struct port_where w;
 
+	if (put_mark(address, "a"))
+		return;
 	put_number_of("[<0x", (uintptr_t)address, ">]");
 	if (!port_where(address, &w))
 		return;
@@ -77,7 +102,7 @@ static void put_address(const void *address)
 	put_module(&w);
 }
 
-/* %s, %u (uint64_t), %a (an address) */
+/* %s, %u and %x (uint64_t), %a (an address) */
 void say(const char *format, ...)
 {
 	char c[2] = { 0 };
@@ -97,6 +122,9 @@ void say(const char *format, ...)
 		case 'u':
 			put_number(va_arg(args, uint64_t), 10);
 			break;
+		case 'x':
+			put_number(va_arg(args, uint64_t), 16);
+			break;
 		case 'a':
 			put_address(va_arg(args, const void *));
 			break;
@@ -107,7 +135,10 @@ void say(const char *format, ...)
 
 /* ---- names ---- */
 
-/* A lock in static storage, or the place in the program where one of a sort comes from, by the symbol or else the place in its file. */
+/*
+ * The name of a lock in static storage, or of the place in the program that identifies a class: the
+ * symbol, or else the place in its file.
+ */
 static void put_object(const void *object, const struct anyrcu_lock_type *type)
 {
 	struct port_where w = { 0 };
@@ -116,6 +147,8 @@ static void put_object(const void *object, const struct anyrcu_lock_type *type)
 		put(type->name);
 		put(" of ");
 	}
+	if (put_mark(object, "n"))
+		return;
 	if (!port_where(object, &w))
 		put_number_of("[<0x", (uintptr_t)object, ">]");
 	else if (w.symbol)
@@ -126,7 +159,7 @@ static void put_object(const void *object, const struct anyrcu_lock_type *type)
 		put_number_of("+0x", w.symbol_offset, "");
 }
 
-/* Nothing before it may be added to the name: it is what suppressions go by. */
+/* Add nothing to the name before this: suppressions match it. */
 static void put_class(unsigned class)
 {
 	struct key *k = &tables->key[tables->class[class].key];
@@ -135,6 +168,8 @@ static void put_class(unsigned class)
 		put("?");
 	else if (k->name)
 		put(k->name);
+	else if (!k->id)
+		say("any other %s", k->type->name);
 	else
 		put_object(k->id, lock_find(k->id) ? NULL : k->type);
 	if (tables->class[class].subclass) {
@@ -189,10 +224,32 @@ void say_lock(const struct held *h)
 	say(", at: %a\n", h->ip);
 }
 
+void say_attempt(const struct thread *t, const struct held *n, const char *but,
+		 const struct held *p)
+{
+	say("thread %u is trying to take:\n", (uint64_t)t->tid);
+	say_lock(n);
+	say(but);
+	say_lock(p);
+}
+
 void say_trace(uint32_t trace)
 {
 	for (uint32_t i = 0; trace && i < tables->trace[trace]; i++)
 		say("       %a\n", (const void *)tables->trace[trace + 1 + i]);
+}
+
+void say_scenario(unsigned p, unsigned n, unsigned next)
+{
+	say("\n possible unsafe locking scenario:\n\n       thread 0             thread 1\n       --------             --------\n  lock(");
+	say_class(p);
+	say(");\n                       lock(");
+	say_class(n);
+	say(");\n                       lock(");
+	say_class(next);
+	say(");\n  lock(");
+	say_class(n);
+	say(");\n\n *** DEADLOCK ***\n\n");
 }
 
 /* ---- reports ---- */
@@ -213,7 +270,26 @@ static bool found_before(uint64_t what)
 	return true;
 }
 
-/* Begin to report that a rule was broken, if that is news: @a and @b tell one finding from another. */
+bool report_cause(enum anyrcu_lockdep_rule rule, uint64_t a, uint64_t b)
+{
+	uint64_t here = rule + 1;
+	void *frame[FRAMES];
+	unsigned n = port_stack(frame, FRAMES);
+	bool news;
+
+	for (unsigned i = 0; i < n; i++) {
+		unsigned k = 0;
+
+		while (frame[k] != frame[i])
+			k++;
+		if (k == i)
+			here = mix(here, (uintptr_t)frame[i]);
+	}
+	news = !found_before(mix(mix(here, 1), a));
+	return !found_before(mix(mix(here, 2), b)) && news;
+}
+
+/* Begin to report that a rule was broken, if that is new: @a and @b distinguish findings. */
 bool report_begin(enum anyrcu_lockdep_rule rule, uint64_t a, uint64_t b)
 {
 	static const char line[] = "======================================================\n";
@@ -221,22 +297,25 @@ bool report_begin(enum anyrcu_lockdep_rule rule, uint64_t a, uint64_t b)
 	if (found_before(mix(mix(rule + 1, a), b)))
 		return false;
 	tables->length = 0;
-	tables->report = (struct anyrcu_lockdep_report){ .size = sizeof(tables->report), .rule = rule, .rule_name = rules[rule].name,
+	tables->report = (struct anyrcu_lockdep_report){ .size = sizeof(tables->report),
+							 .rule = rule,
+							 .rule_name = rules[rule].name,
 							 .text = tables->text };
-	tables->report.nframes = port_stack(tables->report.frames, ARRAY_SIZE(tables->report.frames));
+	tables->report.nframes =
+		port_stack(tables->report.frames, ARRAY_SIZE(tables->report.frames));
 	say("%sWARNING: %s [%s]\n%s", line, rules[rule].title, rules[rule].name, line);
 	return true;
 }
 
 static void say_held(const struct thread *t)
 {
-	uint32_t n = 0;
+	uint32_t n = 0, depth = t->depth - (t->blocks != NULL);
 
-	for (uint32_t i = 0; i < t->depth; i++)
+	for (uint32_t i = 0; i < depth; i++)
 		n += t->held[i].class != 0;
 	say("locks held by thread %u: %u\n", (uint64_t)t->tid, (uint64_t)n);
 	n = 0;
-	for (uint32_t i = 0; i < t->depth; i++) {
+	for (uint32_t i = 0; i < depth; i++) {
 		if (!t->held[i].class)
 			continue;
 		say(" #%u:", (uint64_t)n++);
@@ -249,7 +328,7 @@ void report_end(const struct thread *t)
 	uint32_t named = tables->report.nlocks;
 
 	say_held(t);
-	tables->report.nlocks = named; /* what is merely held is not what it is about */
+	tables->report.nlocks = named; /* without locks that are merely held */
 	say("stack backtrace:\n");
 	for (uint32_t i = 0; i < tables->report.nframes; i++)
 		say("       %a\n", tables->report.frames[i]);
@@ -263,8 +342,11 @@ void say_full(unsigned which, const char *what)
 		return;
 	tables->full |= 1u << which;
 	tables->length = 0;
-	tables->report = (struct anyrcu_lockdep_report){ .size = sizeof(tables->report), .rule = ANYRCU_LOCKDEP_FULL,
-							 .rule_name = rules[ANYRCU_LOCKDEP_FULL].name, .text = tables->text };
+	tables->report =
+		(struct anyrcu_lockdep_report){ .size = sizeof(tables->report),
+						.rule = ANYRCU_LOCKDEP_FULL,
+						.rule_name = rules[ANYRCU_LOCKDEP_FULL].name,
+						.text = tables->text };
 	say("the validator's table of %s is full: what is new is not validated\n", what);
 	host->emit(&tables->report);
 }

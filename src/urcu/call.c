@@ -1,41 +1,63 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * call_rcu() of the recompiled interface: anyrcu does the waiting, and helper threads, liburcu's call_rcu_data, run the callbacks.
+ * call_rcu() of the recompiled interface: anyrcu waits for grace periods, and helper threads,
+ * liburcu's call_rcu_data, run the callbacks.
  *
  *      call_rcu()             anyrcu                          helper
  *      ──────────             ──────                          ──────
  *      head: func, helper     a page of pointers
  *      ──────────────────────►  ... grace period ...
- *      any context               its worker: arrive() ───────► ready queue ──► func(head), one after the other
- *            │                                                     ▲
+ *      any context               its worker: arrive() ───────► ready queue ──► func(head), one
+ *            │                                                     ▲           after the other
  *            └ no page ──► late ──► second ────────────────────────┘
  *                            one grace period each, by the helper's own head
  *
- * While an object waits in a page, its head holds the function and, in the place of next, the helper, marked. A program may rely on
- * callbacks of one helper never running at the same time, and on their thread. Their order is not kept.
+ * While an object waits in a page, its head holds the function and, in the place of next, the
+ * helper's address with a mark. A program may rely on callbacks of one helper never running at the
+ * same time, and on their thread. Their order is not kept.
  *
- * Where no page can be had the object goes to the helper's late queue, by an exchange and a store, which any context may do. "turning"
- * says that the helper's own head is deferred, which never fails. When that comes back, second goes to ready and late to second, so each object
+ * If no page is available, the object goes to the helper's late queue, by an exchange and a store,
+ * which any context may do. "advancing" says that the helper's own head is deferred, which never
+ * fails. When that head's callback runs, second moves to ready and late to second, so each object
  * has a grace period of its own that began after it was put there:
  *
- *     pushed to late ... [late -> second, then defer the head] ... grace period ... [second -> ready]
+ *     pushed to late ... [late -> second, then defer the head] ... grace period ...
+ *     [second -> ready]
  *
- * Who pushes to late after it was found empty sees turning clear and defers the head anew: both sides have an exchange between their store and
- * their look.
+ * A caller that pushes to late after late was found empty sees advancing clear and defers the head
+ * again: both sides have an exchange between their store and their load.
  *
- * The life of a helper. The default one is for ever. call_rcu() looks one up by CPU and stores it in the page within one read-side section, so
- * that when set_cpu_call_rcu_data() and a grace period have passed, all that will ever name the helper is in anyrcu's hands. Its thread is
- * told to stop, waits for that by anyrcu_barrier(), runs what has arrived, and is the last to know the helper.
+ * The life of a helper. The default helper exists for ever. call_rcu() looks a helper up by CPU and
+ * stores it in the page within one read-side section. So once set_cpu_call_rcu_data() was called
+ * and a grace period has passed, all objects that will ever name the helper are stored in anyrcu.
+ * Then the helper's thread is told to stop. It waits for those objects by anyrcu_barrier(), runs
+ * the callbacks that have arrived, and leaves the helper to the thread that told it to stop; or, if
+ * that thread must not wait, frees the helper. anyrcu_urcu_free() explains whether the thread is
+ * joined, detached, or left to a program that joins it.
  *
- * Around fork() the helpers pause between callbacks, and locks are held so that none is in the hands of a thread that the child does not have. The
- * child has no helpers but the default one, to which goes what the others had; what still waits in pages may name the others, so
- * these stay, as "gone".
+ * If no thread can be started, create_call_rcu_data() fails. Only the default helper is made
+ * without a request, and may be without a thread. "state" says which thread may run its callbacks.
+ * It changes from NONE to BUSY only by cmpxchg; the thread that made it BUSY changes it back, or to
+ * RUNS. That is a thread that starts the helper's thread, or a barrier's caller, which invokes the
+ * ready callbacks in its place. Two threads never run callbacks at the same time. Locks that the
+ * barrier's caller holds cannot be needed by the callbacks, as it would wait for the callbacks
+ * anyway. If there is no barrier either, the helper's own head is deferred repeatedly, as for late
+ * objects above, until a thread can be started:
  *
- * Locks, tasks only, in this order: barrier, lock. Neither is held while a callback runs or is waited for, but barrier in
- * anyrcu_urcu_barrier(), which is not allowed in callbacks, and both while helpers pause for a fork.
+ *     arrive:                          push; fence; state NONE? -> start, or defer the head
+ *     thread that leaves BUSY for NONE:      fence; something ready? -> the same
+ *
+ * Around fork() the helpers pause between callbacks, and the forking thread holds the locks, so
+ * that no thread that the child does not have holds one. The child has only the default helper,
+ * which gets the callbacks of the others; objects that still wait in pages may name the others, so
+ * these are kept, as "gone".
+ *
+ * Locks, tasks only, in this order: barrier, lock. Neither is held while a callback runs or a
+ * thread waits for one, with two exceptions: barrier in anyrcu_urcu_barrier(), which is not allowed
+ * in callbacks, and both while helpers pause for a fork.
  */
 #define _GNU_SOURCE
-#include "internal.h"
+#include "call.h"
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -43,99 +65,71 @@
 #include <unistd.h>
 
 #include <anyrcu/defer.h>
+#include <urcu/urcu-qsbr.h>
 
-struct queue {
-	struct __cds_wfcq_head head;
-	struct cds_wfcq_tail tail;
+struct call_rcu_data helper_defaults[ANYRCU_URCU_FLAVORS];
+#define QUEUE(q)                         \
+	{                                \
+		.tail.p = &(q).head.node \
+	}
+#define DEFAULT(which)                                              \
+	[which] = { .ready = QUEUE(helper_defaults[which].ready),   \
+		    .late = QUEUE(helper_defaults[which].late),     \
+		    .second = QUEUE(helper_defaults[which].second), \
+		    .cpu = -1,                                      \
+		    .f = which }
+struct call_rcu_data helper_defaults[] = {
+	DEFAULT(ANYRCU_URCU_MEMB), DEFAULT(ANYRCU_URCU_MB), DEFAULT(ANYRCU_URCU_SIGNAL),
+	DEFAULT(ANYRCU_URCU_QSBR), DEFAULT(ANYRCU_URCU_BP),
 };
-
-struct call_rcu_data {
-	struct queue ready __attribute__((aligned(CAA_CACHE_LINE_SIZE)));
-	uint32_t asleep __attribute__((aligned(CAA_CACHE_LINE_SIZE)));
-	bool gone, stop, pause, paused;
-	uint32_t started; /* 1: its thread is being made, 2: made */
-	uint32_t turning; /* 1: head is deferred */
-	struct queue late, second;
-	struct anyrcu_head head;
-	struct rcu_head mark; /* of a barrier */
-	pthread_t thread;
-	int cpu;
-	enum anyrcu_urcu_flavor f;
-	struct call_rcu_data *next; /* in the flavour's list, or NULL */
+#define FLAVOR(which)                                     \
+	[which] = { .barrier = PTHREAD_MUTEX_INITIALIZER, \
+		    .lock = PTHREAD_MUTEX_INITIALIZER,    \
+		    .helpers = &helper_defaults[which] }
+struct flavor call_flavors[] = {
+	FLAVOR(ANYRCU_URCU_MEMB), FLAVOR(ANYRCU_URCU_MB), FLAVOR(ANYRCU_URCU_SIGNAL),
+	FLAVOR(ANYRCU_URCU_QSBR), FLAVOR(ANYRCU_URCU_BP),
 };
+__thread struct call_rcu_data *helper_chosen[ANYRCU_URCU_FLAVORS]
+	__attribute__((tls_model("initial-exec")));
+/* whose thread this is */
+__thread struct call_rcu_data *helper_running __attribute__((tls_model("initial-exec")));
+__thread bool helper_stands_in __attribute__((tls_model("initial-exec"))); /* for running's */
+static bool debug; /* until the constructor says so nothing is checked */
 
-struct flavor {
-	pthread_mutex_t barrier, lock;
-	struct call_rcu_data *helpers, *gone; /* the default one is the last of the first list */
-	struct call_rcu_data **cpu;	      /* by CPU; NULL until one is set */
-	uint32_t marks;			      /* of a barrier, which have not been reached */
-	struct urcu_atfork *atfork;
-	unsigned atforks;
-};
-
-static struct call_rcu_data defaults[ANYRCU_URCU_FLAVORS];
-static struct flavor flavors[ANYRCU_URCU_FLAVORS];
-static __thread struct call_rcu_data *chosen[ANYRCU_URCU_FLAVORS] __attribute__((tls_model("initial-exec")));
-static __thread struct call_rcu_data *running __attribute__((tls_model("initial-exec"))); /* whose thread this is */
-static int ncpus;
-static bool debug;
-
-static void queue_init(struct queue *q)
-{
-	__cds_wfcq_init(&q->head, &q->tail);
-}
-
-static bool queue_empty(struct queue *q)
-{
-	return cds_wfcq_empty(&q->head, &q->tail);
-}
-
-static void push(struct queue *q, struct rcu_head *head)
-{
-	cds_wfcq_node_init(&head->next);
-	cds_wfcq_enqueue(&q->head, &q->tail, &head->next);
-}
-
-static void move(struct queue *to, struct queue *from)
-{
-	__cds_wfcq_splice_blocking(&to->head, &to->tail, &from->head, &from->tail);
-}
-
-static void helper_init(struct call_rcu_data *c, enum anyrcu_urcu_flavor f, int cpu)
-{
-	queue_init(&c->ready);
-	queue_init(&c->late);
-	queue_init(&c->second);
-	c->f = f;
-	c->cpu = cpu;
-}
-
-/* Before the constructors of programs and of libraries that are linked with this one. */
 __attribute__((constructor(103))) static void start(void)
 {
-	const char *s = getenv("ANYRCU_DEBUG");
-	long n = sysconf(_SC_NPROCESSORS_CONF);
+	const char *s = secure_getenv("ANYRCU_DEBUG");
 
 	debug = s && !strcmp(s, "1");
-	ncpus = n > 0 ? (int)n : 1;
-	for (unsigned f = 0; f < ANYRCU_URCU_FLAVORS; f++) {
-		pthread_mutex_init(&flavors[f].barrier, NULL);
-		pthread_mutex_init(&flavors[f].lock, NULL);
-		helper_init(&defaults[f], f, -1);
-		flavors[f].helpers = &defaults[f];
-	}
 }
 
-/* There is work for a helper. */
-static void notify(struct call_rcu_data *c)
+/* There is something for a helper to do. */
+void helper_notify(struct call_rcu_data *c)
 {
-	anyrcu_full_fence(); /* pairs with that in helper(): it sees the work, or we see it asleep */
+	/* pairs with that in helper_main(): it sees our object, or we see it asleep */
+	anyrcu_full_fence();
 	wake(&c->asleep);
 }
 
 /* ---- the helper's thread ---- */
 
-/* Invoke what is ready. True if there was something. */
+/*
+ * In qsbr a helper's callbacks run online, and so are readers. The helper delays no grace period
+ * for longer than one callback takes.
+ */
+static void invoke(struct call_rcu_data *c, struct rcu_head *head)
+{
+	if (c->f == ANYRCU_URCU_QSBR) {
+		urcu_qsbr_thread_online();
+		head->func(head);
+		urcu_qsbr_thread_offline();
+	} else {
+		head->func(head);
+	}
+}
+
+/* Invoke the ready callbacks. True if there were any. */
 static bool run(struct call_rcu_data *c)
 {
 	struct queue q;
@@ -144,58 +138,92 @@ static bool run(struct call_rcu_data *c)
 	if (queue_empty(&c->ready))
 		return false;
 	queue_init(&q);
-	move(&q, &c->ready);
+	queue_move(&q, &c->ready);
 	for (node = __cds_wfcq_first_blocking(&q.head, &q.tail); node; node = next) {
 		struct rcu_head *head = caa_container_of(node, struct rcu_head, next);
 
 		next = __cds_wfcq_next_blocking(&q.head, &q.tail, node); /* the callback frees it */
-		head->func(head);
+		invoke(c, head);
 	}
 	return true;
 }
 
-static void pause_here(struct call_rcu_data *c)
+/*
+ * From here to unpark() this thread has taken nothing of the helper, so another thread may
+ * fork. The forking thread stores "pause", fences and loads "paused"; unpark() stores "paused",
+ * fences and loads "pause": one of the two sees the other.
+ */
+static void park(struct call_rcu_data *c)
 {
 	store_release(&c->paused, true);
-	while (load_acquire(&c->pause))
-		usleep(1000);
-	store_release(&c->paused, false);
+}
+
+static void unpark(struct call_rcu_data *c)
+{
+	for (;;) {
+		while (load_acquire(&c->pause))
+			usleep(1000);
+		set(&c->paused, false);
+		if (!load_acquire(&c->pause))
+			return;
+		park(c);
+	}
 }
 
 static void finish(struct call_rcu_data *c)
 {
-	struct flavor *f = &flavors[c->f];
+	struct flavor *f = &call_flavors[c->f];
 	struct call_rcu_data **p;
-	bool turning;
+	bool advancing;
 
 	do {
-		turning = load_acquire(&c->turning);
-		anyrcu_barrier(); /* all that names the helper arrives, but what is late, which turns first; and a turn that is at its end ends */
+		advancing = load_acquire(&c->advancing);
+		park(c);
+		/*
+		 * wait until all objects that name the helper have arrived (late ones advance
+		 * first), and an advance() that is ending has ended
+		 */
+		anyrcu_barrier();
+		unpark(c);
 		run(c);
-	} while (turning || load_acquire(&c->turning));
+	} while (advancing || load_acquire(&c->advancing));
+	park(c); /* the forking thread has the lock */
 	pthread_mutex_lock(&f->lock);
 	for (p = &f->helpers; *p != c; p = &(*p)->next)
 		;
 	*p = c->next;
 	pthread_mutex_unlock(&f->lock);
-	while (run(c)) /* no barrier finds it any more, so no mark comes */
+	while (run(c)) /* no barrier finds the helper any more, so no mark comes */
 		;
+	if (!c->alone) {
+		store_release(&c->ended, 1);
+		/*
+		 * it may be freed by now: then no thread sleeps there, or one that checks once more
+		 */
+		futex_wake(&c->ended);
+		return;
+	}
+	if (!c->asked)
+		pthread_detach(pthread_self());
 	free(c);
 }
 
-static void *helper(void *arg)
+void *helper_main(void *arg)
 {
 	struct call_rcu_data *c = arg;
 
-	running = c;
+	helper_running = c;
 	for (;;) {
-		if (load_acquire(&c->pause))
-			pause_here(c);
+		if (load_acquire(&c->pause)) {
+			park(c);
+			unpark(c);
+		}
 		if (run(c))
 			continue;
 		if (load_acquire(&c->stop))
 			break;
-		set(&c->asleep, 1); /* a full fence before the looks; pairs with that in notify() */
+		/* with a full fence before the checks; pairs with that in helper_notify() */
+		set(&c->asleep, 1);
 		if (!queue_empty(&c->ready) || load(&c->stop) || load(&c->pause))
 			store(&c->asleep, 0);
 		else
@@ -205,23 +233,89 @@ static void *helper(void *arg)
 	return NULL;
 }
 
-/* The default helper is started by its first callback, or by who asks for it. There is no going on without it, nor is there in liburcu. */
-static void starts(struct call_rcu_data *c)
-{
-	uint32_t no = 0;
+static void advance(struct anyrcu_head *head);
 
-	if (load_acquire(&c->started) || !__atomic_compare_exchange_n(&c->started, &no, 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
-		return;
-	if (thread_start(&c->thread, helper, c, c->cpu))
-		broken("call_rcu()'s helper thread could not be started");
-	store_release(&c->started, 2);
+/* Have advance() come after a grace period. Any context. */
+static void advance_later(struct call_rcu_data *c)
+{
+	if (!xchg(&c->advancing, 1))
+		anyrcu_call(&c->head, advance);
 }
 
-/* ---- the way of an object ---- */
+static bool claim(struct call_rcu_data *c)
+{
+	uint32_t none = NONE;
+
+	return load(&c->state) == NONE &&
+	       __atomic_compare_exchange_n(&c->state, &none, BUSY, false, __ATOMIC_SEQ_CST,
+					   __ATOMIC_SEQ_CST);
+}
+
+/*
+ * Leave BUSY without a thread. Callers that made something ready meanwhile found it BUSY, and rely
+ * on us.
+ */
+static void release(struct call_rcu_data *c)
+{
+	set(&c->state, NONE); /* and a fence; pairs with that in made_ready() */
+	if (!queue_empty(&c->ready))
+		advance_later(c);
+}
+
+/* The default helper is started by its first callback, or by a caller that asks for it. */
+void helper_starts(struct call_rcu_data *c)
+{
+	if (!may_try(&c->pauses) || !claim(c))
+		return;
+	if (thread_start(&c->thread, helper_main, c, c->cpu, &c->pauses))
+		store_release(&c->state, RUNS);
+	else
+		release(c);
+}
+
+/* There is something ready for a helper: wake it, or start it, or advance until one starts. */
+void helper_made_ready(struct call_rcu_data *c)
+{
+	/*
+	 * pairs with those in release(), which sees it, or we see NONE; and in helper(), which
+	 * sees it, or we see it asleep
+	 */
+	anyrcu_full_fence();
+	if (load(&c->state) == NONE)
+		helper_starts(c);
+	if (load(&c->state) == NONE)
+		advance_later(c);
+	wake(&c->asleep);
+}
+
+/*
+ * Do the work of a helper that has no thread. False: there is nothing ready, or another thread does
+ * the work. Task.
+ */
+static bool stand_in(struct call_rcu_data *c)
+{
+	struct call_rcu_data *was = helper_running;
+	int cancel;
+
+	if (queue_empty(&c->ready) || !claim(c))
+		return false;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	helper_running = c;
+	helper_stands_in = true;
+	while (run(c))
+		;
+	helper_stands_in = false;
+	helper_running = was;
+	release(c);
+	pthread_setcancelstate(cancel, NULL);
+	return true;
+}
+
+/* ---- the path of an object ---- */
 
 static struct call_rcu_data *heir(struct call_rcu_data *c)
 {
-	return load_acquire(&c->gone) ? &defaults[c->f] : c;
+	return load_acquire(&c->gone) ? &helper_defaults[c->f] : c;
 }
 
 static struct cds_wfcq_node *marked(struct call_rcu_data *c)
@@ -229,19 +323,19 @@ static struct cds_wfcq_node *marked(struct call_rcu_data *c)
 	return (struct cds_wfcq_node *)((uintptr_t)c | 1);
 }
 
-/* Is it one that is put into heads? A look is not worth waiting for who forks. */
+/* Is it one that is put into heads? A look is not worth waiting for a fork. */
 static bool known(struct cds_wfcq_node *mark)
 {
 	bool found = false;
 
 	for (unsigned f = 0; f < ANYRCU_URCU_FLAVORS && !found; f++) {
-		if (pthread_mutex_trylock(&flavors[f].lock))
+		if (pthread_mutex_trylock(&call_flavors[f].lock))
 			return true;
-		for (struct call_rcu_data *c = flavors[f].helpers; c; c = c->next)
+		for (struct call_rcu_data *c = call_flavors[f].helpers; c; c = c->next)
 			found |= mark == marked(c);
-		for (struct call_rcu_data *c = flavors[f].gone; c; c = c->next)
+		for (struct call_rcu_data *c = call_flavors[f].gone; c; c = c->next)
 			found |= mark == marked(c);
-		pthread_mutex_unlock(&flavors[f].lock);
+		pthread_mutex_unlock(&call_flavors[f].lock);
 	}
 	return found;
 }
@@ -256,52 +350,54 @@ static void arrive(void *arg)
 		broken("a head was overwritten, freed or deferred again while it waited for call_rcu()'s grace period");
 	c = heir((struct call_rcu_data *)((uintptr_t)head->next.next & ~(uintptr_t)1));
 	head->next.next = NULL;
-	starts(c);
-	push(&c->ready, head);
-	notify(c);
+	queue_push(&c->ready, head);
+	helper_made_ready(c);
 }
 
-static void turn(struct anyrcu_head *head)
+static void advance(struct anyrcu_head *head)
 {
 	struct call_rcu_data *c = caa_container_of(head, struct call_rcu_data, head), *to = heir(c);
 
-	if (!queue_empty(&c->second)) {
-		move(&to->ready, &c->second);
-		starts(to);
-		notify(to);
-	}
-	move(&c->second, &c->late);
+	queue_move(&to->ready, &c->second);
+	queue_move(&c->second, &c->late);
 	if (queue_empty(&c->second)) {
-		/* By exchanges on both sides: the one that comes second in their order sees what was before the first. */
-		xchg(&c->turning, 0);
-		if (queue_empty(&c->late) || xchg(&c->turning, 1))
-			return;
+		/*
+		 * Both sides use exchanges: the second one in their order sees the stores before
+		 * the first one.
+		 */
+		xchg(&c->advancing, 0);
+		if (!queue_empty(&c->late))
+			advance_later(c);
+	} else {
+		anyrcu_call(&c->head, advance);
 	}
-	anyrcu_call(&c->head, turn);
+	if (!queue_empty(&to->ready))
+		helper_made_ready(to);
 }
 
 static void later(struct call_rcu_data *c, struct rcu_head *head)
 {
-	push(&c->late, head);
-	if (!xchg(&c->turning, 1))
-		anyrcu_call(&c->head, turn);
+	queue_push(&c->late, head);
+	advance_later(c);
 }
 
-void anyrcu_urcu_call(enum anyrcu_urcu_flavor f, struct rcu_head *head, void (*func)(struct rcu_head *head))
+void anyrcu_urcu_call(enum anyrcu_urcu_flavor f, struct rcu_head *head,
+		      void (*func)(struct rcu_head *head))
 {
 	struct call_rcu_data *c;
 
 	anyrcu_read_lock();
-	c = chosen[f];
+	c = helper_chosen[f];
 	if (!c) {
-		struct call_rcu_data **cpu = load_acquire(&flavors[f].cpu);
-		int here = cpu ? sched_getcpu() : -1;
+		struct cpus *cpus = load_acquire(&call_flavors[f].cpus);
+		int here = cpus ? sched_getcpu() : -1;
 
-		c = here >= 0 && here < ncpus ? load_acquire(&cpu[here]) : NULL;
+		c = here >= 0 && here < cpus->n ? load_acquire(&cpus->helper[here]) : NULL;
 	}
 	if (!c)
-		c = &defaults[f];
-	if (debug && ((uintptr_t)head->next.next & 1) && head->func == func && head->next.next == marked(c))
+		c = &helper_defaults[f];
+	if (debug && ((uintptr_t)head->next.next & 1) && head->func == func &&
+	    head->next.next == marked(c))
 		broken("call_rcu() of a head that is deferred already");
 	head->func = func;
 	head->next.next = marked(c);
@@ -314,24 +410,24 @@ static void marker(struct rcu_head *head)
 {
 	struct call_rcu_data *c = caa_container_of(head, struct call_rcu_data, mark);
 
-	if (__atomic_fetch_sub(&flavors[c->f].marks, 1, __ATOMIC_SEQ_CST) == 1)
-		futex_wake(&flavors[c->f].marks);
+	if (__atomic_fetch_sub(&call_flavors[c->f].marks, 1, __ATOMIC_SEQ_CST) == 1)
+		futex_wake(&call_flavors[c->f].marks);
 }
 
 void anyrcu_urcu_barrier(enum anyrcu_urcu_flavor which)
 {
-	struct flavor *f = &flavors[which];
+	struct flavor *f = &call_flavors[which];
 	uint32_t left;
 	bool online;
 
-	if (running)
+	if (helper_running)
 		broken("rcu_barrier() in a callback, which waits for itself");
 	online = rest_begin(which);
 	anyrcu_barrier();
 	pthread_mutex_lock(&f->barrier);
 	pthread_mutex_lock(&f->lock);
 	for (struct call_rcu_data *c = f->helpers; c; c = c->next)
-		if (load_acquire(&c->turning)) { /* as seldom as there is no page */
+		if (load_acquire(&c->advancing)) { /* as seldom as there is no page */
 			pthread_mutex_unlock(&f->lock);
 			anyrcu_barrier();
 			anyrcu_barrier();
@@ -339,240 +435,19 @@ void anyrcu_urcu_barrier(enum anyrcu_urcu_flavor which)
 			break;
 		}
 	for (struct call_rcu_data *c = f->helpers; c; c = c->next) {
-		if (!load_acquire(&c->started))
-			continue; /* nothing has ever come to it */
+		if (load_acquire(&c->state) == NONE && queue_empty(&c->ready))
+			continue;
 		__atomic_fetch_add(&f->marks, 1, __ATOMIC_RELAXED);
 		c->mark.func = marker;
-		push(&c->ready, &c->mark);
-		notify(c);
+		queue_push(&c->ready, &c->mark);
+		helper_made_ready(c);
 	}
 	pthread_mutex_unlock(&f->lock);
+	/* The thread that has the default helper BUSY may give it back without notice. */
 	while ((left = load_acquire(&f->marks)))
-		futex_wait(&f->marks, left);
+		if (!stand_in(&helper_defaults[which]))
+			futex_wait(&f->marks, left,
+				   load(&helper_defaults[which].state) == RUNS ? 0 : 10000000);
 	pthread_mutex_unlock(&f->barrier);
 	rest_end(online);
-}
-
-/* ---- helpers ---- */
-
-struct call_rcu_data *anyrcu_urcu_create(enum anyrcu_urcu_flavor which, unsigned long flags, int cpu)
-{
-	struct flavor *f = &flavors[which];
-	struct call_rcu_data *c;
-
-	(void)flags;
-	if (posix_memalign((void **)&c, CAA_CACHE_LINE_SIZE, sizeof(*c)))
-		return NULL;
-	memset(c, 0, sizeof(*c));
-	helper_init(c, which, cpu);
-	c->started = 2;
-	if (thread_start(&c->thread, helper, c, cpu)) {
-		free(c);
-		return NULL;
-	}
-	pthread_mutex_lock(&f->lock);
-	c->next = f->helpers;
-	f->helpers = c;
-	pthread_mutex_unlock(&f->lock);
-	return c;
-}
-
-void anyrcu_urcu_free(enum anyrcu_urcu_flavor f, struct call_rcu_data *c)
-{
-	bool online;
-	pthread_t thread;
-
-	if (!c || c == &defaults[f] || load(&c->gone))
-		return;
-	online = rest_begin(f);
-	thread = c->thread;
-	pthread_mutex_lock(&flavors[f].lock); /* which it takes before it frees what is touched here */
-	store_release(&c->stop, true);
-	notify(c);
-	pthread_mutex_unlock(&flavors[f].lock);
-	/* It waits for a grace period: in a section, where liburcu allows this too, let it end by itself. */
-	if (anyrcu_read_lock_held())
-		pthread_detach(thread);
-	else
-		pthread_join(thread, NULL);
-	rest_end(online);
-}
-
-pthread_t anyrcu_urcu_thread(struct call_rcu_data *c)
-{
-	return c->thread;
-}
-
-struct call_rcu_data *anyrcu_urcu_get_default(enum anyrcu_urcu_flavor f)
-{
-	struct call_rcu_data *c = &defaults[f];
-
-	starts(c);
-	while (load_acquire(&c->started) != 2) /* another thread is at it */
-		sched_yield();
-	return c;
-}
-
-struct call_rcu_data *anyrcu_urcu_get_cpu(enum anyrcu_urcu_flavor f, int cpu)
-{
-	struct call_rcu_data **cpus = load_acquire(&flavors[f].cpu);
-
-	return cpus && cpu >= 0 && cpu < ncpus ? load_acquire(&cpus[cpu]) : NULL;
-}
-
-struct call_rcu_data *anyrcu_urcu_get_thread(enum anyrcu_urcu_flavor f)
-{
-	return chosen[f];
-}
-
-struct call_rcu_data *anyrcu_urcu_get(enum anyrcu_urcu_flavor f)
-{
-	struct call_rcu_data *c = chosen[f];
-
-	if (!c && load(&flavors[f].cpu))
-		c = anyrcu_urcu_get_cpu(f, sched_getcpu());
-	return c ? c : anyrcu_urcu_get_default(f);
-}
-
-void anyrcu_urcu_set_thread(enum anyrcu_urcu_flavor f, struct call_rcu_data *c)
-{
-	chosen[f] = c;
-}
-
-int anyrcu_urcu_set_cpu(enum anyrcu_urcu_flavor which, int cpu, struct call_rcu_data *c)
-{
-	struct flavor *f = &flavors[which];
-	int err = 0;
-
-	pthread_mutex_lock(&f->lock);
-	if (!f->cpu)
-		store_release(&f->cpu, calloc((size_t)ncpus, sizeof(*f->cpu)));
-	if (cpu < 0 || cpu >= ncpus)
-		err = EINVAL;
-	else if (!f->cpu)
-		err = ENOMEM;
-	else if (c && f->cpu[cpu])
-		err = EEXIST;
-	else
-		store_release(&f->cpu[cpu], c);
-	pthread_mutex_unlock(&f->lock);
-	if (err)
-		errno = err;
-	return -err;
-}
-
-int anyrcu_urcu_create_all(enum anyrcu_urcu_flavor f, unsigned long flags)
-{
-	for (int cpu = 0; cpu < ncpus; cpu++) {
-		struct call_rcu_data *c;
-		int err;
-
-		if (anyrcu_urcu_get_cpu(f, cpu))
-			continue;
-		c = anyrcu_urcu_create(f, flags, cpu);
-		err = c ? anyrcu_urcu_set_cpu(f, cpu, c) : -ENOMEM;
-		if (err) {
-			anyrcu_urcu_free(f, c);
-			if (err != -EEXIST) /* another thread was there first: just as well */
-				return err;
-		}
-	}
-	return 0;
-}
-
-void anyrcu_urcu_free_all(enum anyrcu_urcu_flavor f)
-{
-	struct call_rcu_data **cpus = load_acquire(&flavors[f].cpu), **old;
-
-	if (!cpus)
-		return;
-	old = calloc((size_t)ncpus, sizeof(*old));
-	if (!old)
-		return;
-	for (int cpu = 0; cpu < ncpus; cpu++) {
-		old[cpu] = cpus[cpu];
-		anyrcu_urcu_set_cpu(f, cpu, NULL);
-	}
-	anyrcu_urcu_synchronize(f); /* who has looked one up has stored it */
-	for (int cpu = 0; cpu < ncpus; cpu++)
-		anyrcu_urcu_free(f, old[cpu]);
-	free(old);
-}
-
-/* ---- fork() ---- */
-
-void anyrcu_urcu_register_atfork(enum anyrcu_urcu_flavor f, struct urcu_atfork *atfork)
-{
-	pthread_mutex_lock(&flavors[f].lock);
-	if (flavors[f].atforks++ == 0)
-		flavors[f].atfork = atfork;
-	pthread_mutex_unlock(&flavors[f].lock);
-}
-
-void anyrcu_urcu_unregister_atfork(enum anyrcu_urcu_flavor f, struct urcu_atfork *atfork)
-{
-	(void)atfork;
-	pthread_mutex_lock(&flavors[f].lock);
-	if (--flavors[f].atforks == 0)
-		flavors[f].atfork = NULL;
-	pthread_mutex_unlock(&flavors[f].lock);
-}
-
-void anyrcu_urcu_before_fork(enum anyrcu_urcu_flavor which)
-{
-	struct flavor *f = &flavors[which];
-
-	pthread_mutex_lock(&f->barrier);
-	pthread_mutex_lock(&f->lock);
-	if (f->atfork)
-		f->atfork->before_fork(f->atfork->priv);
-	for (struct call_rcu_data *c = f->helpers; c; c = c->next) {
-		store_release(&c->pause, true);
-		notify(c);
-	}
-	/* One that ends waits for the lock, and does nothing else meanwhile; one in a callback that forks is this thread. */
-	for (struct call_rcu_data *c = f->helpers; c; c = c->next)
-		while (load_acquire(&c->started) && c != running && !load_acquire(&c->paused) && !load(&c->stop))
-			usleep(1000);
-}
-
-void anyrcu_urcu_after_fork_parent(enum anyrcu_urcu_flavor which)
-{
-	struct flavor *f = &flavors[which];
-
-	for (struct call_rcu_data *c = f->helpers; c; c = c->next)
-		store_release(&c->pause, false);
-	if (f->atfork)
-		f->atfork->after_fork_parent(f->atfork->priv);
-	pthread_mutex_unlock(&f->lock);
-	pthread_mutex_unlock(&f->barrier);
-}
-
-void anyrcu_urcu_after_fork_child(enum anyrcu_urcu_flavor which)
-{
-	struct flavor *f = &flavors[which];
-	struct call_rcu_data *heir = &defaults[which], *c, *next;
-
-	for (c = f->helpers; c; c = next) {
-		next = c->next;
-		c->asleep = 0;
-		c->pause = c->paused = false;
-		c->started = 0;
-		if (c == heir)
-			continue;
-		move(&heir->ready, &c->ready);
-		store_release(&c->gone, true);
-		c->next = f->gone;
-		f->gone = c;
-	}
-	f->helpers = heir;
-	chosen[which] = NULL;
-	for (int cpu = 0; f->cpu && cpu < ncpus; cpu++)
-		f->cpu[cpu] = NULL;
-	if (!queue_empty(&heir->ready))
-		starts(heir);
-	if (f->atfork)
-		f->atfork->after_fork_child(f->atfork->priv);
-	pthread_mutex_unlock(&f->lock);
-	pthread_mutex_unlock(&f->barrier);
 }

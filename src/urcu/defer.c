@@ -1,16 +1,24 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * defer_rcu() of the recompiled interface: a ring for each registered thread, as it is in liburcu, whose rules it keeps. What a thread has
- * deferred is invoked in order, nothing of this sort at the same time as anything else of it, and no more than RING waits: then
- * the thread waits for a grace period and invokes its own. anyrcu's pages promise none of the three, so only what a thread that is not
- * registered defers, which liburcu does not allow, goes there.
+ * defer_rcu() of the recompiled interface: a ring for each registered thread, as in liburcu, whose
+ * rules it keeps. The callbacks of a thread are invoked in order; no two callbacks of defer_rcu()
+ * run at the same time; and at most RING are pending: then the thread waits for a grace period and
+ * invokes its own callbacks. anyrcu's pages guarantee none of the three, so they are used only for
+ * deferrals of threads that are not registered, which liburcu does not allow.
  *
- * A ring is filled by its thread: head, a release. It is emptied under the lock, by anybody: tail, a release. Whoever empties reads head, waits for a
- * grace period, and invokes up to there.
+ * A ring is filled by its thread: head, a release. Any thread empties it, under the lock: tail, a
+ * release. The thread that empties a ring reads head, waits for a grace period, and invokes the
+ * callbacks up to there.
  *
- * The runner empties all rings 10 ms after there was something. It must not sleep while there is: it sets "asleep", waits for a grace period and
- * looks at the rings once more. Who defers stores head and reads "asleep" in one read-side section: either that began before the grace
- * period, which then waits for it, and the runner sees head; or it began later and sees "asleep". So deferring takes no fence.
+ * The runner empties all rings 10 ms after there was something in one. It must not sleep while a
+ * ring is not empty: it stores that it sleeps, waits for a grace period and checks the rings once
+ * more. A thread that defers stores head and reads the runner's state in one read-side section.
+ * Either the section began before the grace period, which then waits for it, and the runner sees
+ * head; or it began later and sees that the runner sleeps. So deferring needs no fence.
+ *
+ * The first registration starts the runner. If the runner cannot be started, deferrals try again,
+ * with growing pauses. Until one succeeds, pending callbacks are invoked by barriers, and by the
+ * ring's thread when the ring is full or the thread unregisters.
  */
 #define _GNU_SOURCE
 #include "internal.h"
@@ -23,7 +31,8 @@
 
 struct ring {
 	struct ring *next;
-	uint64_t tail __attribute__((aligned(CAA_CACHE_LINE_SIZE))), until; /* until: how far the emptying goes */
+	/* until: how far the emptying goes */
+	uint64_t tail __attribute__((aligned(CAA_CACHE_LINE_SIZE))), until;
 	uint64_t head __attribute__((aligned(CAA_CACHE_LINE_SIZE)));
 	struct {
 		void (*fct)(void *p);
@@ -32,10 +41,12 @@ struct ring {
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of the emptying */
-static pthread_mutex_t list = PTHREAD_MUTEX_INITIALIZER; /* after the other; never held while a grace period is waited for */
+/* after the other; never held while a grace period is waited for */
+static pthread_mutex_t list = PTHREAD_MUTEX_INITIALIZER;
 static struct ring *rings; /* added to under list, taken from under both */
-static bool runs;	   /* the runner; under list */
-static uint32_t asleep;
+enum { RUNS, SLEEPS, NONE };
+static uint32_t runner = NONE;
+static struct pauses pauses;
 static bool strays; /* something was deferred by a thread without a ring */
 static __thread struct ring *mine __attribute__((tls_model("initial-exec")));
 static __thread bool emptying __attribute__((tls_model("initial-exec")));
@@ -50,7 +61,7 @@ static struct ring *first(void)
 	return r;
 }
 
-/* With the lock held: empty one ring, or all that there are now. */
+/* With the lock held: empty one ring, or all present ones. */
 static void empty(struct ring *only)
 {
 	struct ring *from = only ? only : first();
@@ -69,7 +80,8 @@ static void empty(struct ring *only)
 			void (*fct)(void *p) = r->slot[r->tail % RING].fct;
 			void *p = r->slot[r->tail % RING].p;
 
-			store_release(&r->tail, r->tail + 1); /* first: the child of a fork() does not invoke what is under way here */
+			/* first: the child of a fork() must not invoke what runs here */
+			store_release(&r->tail, r->tail + 1);
 			fct(p);
 		}
 	}
@@ -99,20 +111,41 @@ static bool all_empty(void)
 
 static void *run(void *arg)
 {
-	(void)arg;
 	for (;;) {
-		set(&asleep, 1);
+		set(&runner, SLEEPS);
 		anyrcu_synchronize();
 		if (all_empty())
-			sleep_on(&asleep);
-		store(&asleep, 0);
-		usleep(10000); /* so that there is something worth a grace period */
+			while (load_acquire(&runner) == SLEEPS)
+				futex_wait(&runner, SLEEPS, 0);
+		store(&runner, RUNS);
+		usleep(10000); /* so that more callbacks share the grace period */
 		lock_and_empty(ANYRCU_URCU_MEMB, NULL);
 	}
-	return NULL;
+	return arg;
 }
 
-/* The child of a fork() has the rings, and nobody who empties them. */
+/* Set @from, it is to run. True if it was. */
+static bool runner_from(uint32_t from)
+{
+	return __atomic_compare_exchange_n(&runner, &from, RUNS, false, __ATOMIC_SEQ_CST,
+					   __ATOMIC_SEQ_CST);
+}
+
+static void runner_wake(void)
+{
+	pthread_t thread;
+
+	if (runner_from(SLEEPS)) {
+		futex_wake(&runner);
+	} else if (may_try(&pauses) && runner_from(NONE)) {
+		if (thread_start(&thread, run, NULL, -1, &pauses))
+			pthread_detach(thread);
+		else
+			store(&runner, NONE);
+	}
+}
+
+/* The child of a fork() has the rings, but no thread that empties them. */
 static void fork_prepare(void)
 {
 	pthread_mutex_lock(&list);
@@ -125,15 +158,16 @@ static void fork_parent(void)
 
 static void fork_child(void)
 {
-	pthread_t runner;
-
 	pthread_mutex_init(&lock, NULL);
 	pthread_mutex_init(&list, NULL);
-	asleep = 0;
-	runs = rings && !thread_start(&runner, run, NULL, -1);
+	runner = NONE;
+	pauses = (struct pauses){ 0 };
+	if (rings)
+		runner_wake();
 }
 
-__attribute__((constructor(103))) static void start(void)
+/* Called before there is a ring, so that no fork finds a half-done change. */
+static void register_fork(void)
 {
 	pthread_atfork(fork_prepare, fork_parent, fork_child);
 }
@@ -141,6 +175,7 @@ __attribute__((constructor(103))) static void start(void)
 void anyrcu_urcu_defer(enum anyrcu_urcu_flavor f, void (*fct)(void *p), void *p)
 {
 	struct ring *r = mine;
+	uint32_t how;
 	uint64_t head;
 
 	if (!r || emptying) {
@@ -158,33 +193,30 @@ void anyrcu_urcu_defer(enum anyrcu_urcu_flavor f, void (*fct)(void *p), void *p)
 	r->slot[head % RING].fct = fct;
 	r->slot[head % RING].p = p;
 	store_release(&r->head, head + 1);
-	wake(&asleep);
+	how = load(&runner);
 	anyrcu_read_unlock();
+	if (how != RUNS)
+		runner_wake();
 }
 
 int anyrcu_urcu_defer_register(void)
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct ring *r;
-	pthread_t runner;
-	int err = 0;
 
 	if (mine)
 		return 0;
 	if (posix_memalign((void **)&r, CAA_CACHE_LINE_SIZE, sizeof(*r)))
 		return -ENOMEM;
 	r->head = r->tail = 0;
+	pthread_once(&once, register_fork);
 	pthread_mutex_lock(&list);
-	if (!runs)
-		err = thread_start(&runner, run, NULL, -1);
-	runs = !err;
-	if (!err) {
-		r->next = rings;
-		rings = mine = r;
-	}
+	r->next = rings;
+	rings = mine = r;
 	pthread_mutex_unlock(&list);
-	if (err)
-		free(r);
-	return -err;
+	if (load(&runner) == NONE)
+		runner_wake();
+	return 0;
 }
 
 void anyrcu_urcu_defer_unregister(enum anyrcu_urcu_flavor f)

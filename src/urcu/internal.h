@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * Inside libanyrcu-urcu, which is to a program that was written for liburcu what that was to it. It uses libanyrcu by its public headers, and so
- * does not share its layers.
+ * Internals of libanyrcu-urcu, which replaces liburcu for programs that were written for it. It
+ * uses only libanyrcu's public headers, and so is not part of its layers.
  */
 #ifndef ANYRCU_URCU_INTERNAL_H
 #define ANYRCU_URCU_INTERNAL_H
@@ -14,26 +14,49 @@
 #define store(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
 #define store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
 #define xchg(p, v) __atomic_exchange_n((p), (v), __ATOMIC_SEQ_CST)
-/* And a full fence, which on aarch64 an exchange alone is not: a later load may come before its store. */
+/*
+ * A store and a full fence. On aarch64 an exchange alone is not a full fence: a later load may come
+ * before its store.
+ */
 #define set(p, v) (store(p, v), anyrcu_full_fence())
 
-/* A thread that waits, in the flavour qsbr, holds nothing meanwhile. Returns what rest_end() takes. */
+/*
+ * A waiting thread does not read: in the flavour qsbr it goes offline meanwhile. The result is the
+ * argument of rest_end().
+ */
 bool rest_begin(enum anyrcu_urcu_flavor f);
 void rest_end(bool online);
 
-/* Sleep while the word is @was; wake one who does. */
-void futex_wait(uint32_t *word, uint32_t was);
+/* Sleep while the word is @was, at most @ns nanoseconds (0: no bound); wake all sleepers. */
+void futex_wait(uint32_t *word, uint32_t was, uint64_t ns);
 void futex_wake(uint32_t *word);
 
 /*
- * A thread that sleeps until there is something to do. It sets the word to 1, looks once more in a way that is ordered against whoever makes
- * work, and sleeps; who has made work and sees 1 wakes it. wake() itself orders nothing: its callers see to it that the work comes before its look.
+ * For a thread that sleeps until there is work. It sets the word to 1, checks for work once more,
+ * ordered after that store, and sleeps. A thread that has made work and sees 1 wakes it. wake()
+ * itself orders nothing: its callers must order the work before its load of the word.
  */
 void sleep_on(uint32_t *asleep);
 void wake(uint32_t *asleep);
 
-/* Start a thread that takes no signals, on the CPUs of the process: its creator may be a worker that is kept on one. 0 or an error number. */
-int thread_start(pthread_t *thread, void *(*run)(void *), void *arg, int cpu);
+/*
+ * Pauses between attempts to start a thread when none can be started. An attempt costs some 35 us,
+ * and may happen in any call, so there are few. All zero: the last attempt has succeeded. Any
+ * thread may read and write it: one attempt more or less does no harm.
+ */
+struct pauses {
+	uint64_t until; /* when to try again */
+	uint64_t pause; /* the last one, nanoseconds */
+};
+bool may_try(const struct pauses *p);
+
+/*
+ * Start a thread with all signals blocked but those of faults, on the CPUs of the process (its
+ * creator may be a worker that is pinned to one). On failure returns false, sets @pauses, and
+ * reports it once.
+ */
+bool thread_start(pthread_t *thread, void *(*run)(void *), void *arg, int cpu,
+		  struct pauses *pauses);
 
 /* The caller has broken the contract: say so and end the program. */
 _Noreturn void broken(const char *what);

@@ -2,24 +2,26 @@
 /*
  * The inline part of the read side. Not an interface: use anyrcu/rcu.h.
  *
- * Each thread has one record, and a record one word, ctr, which only its own thread writes (its signal handlers
- * included) and which the grace-period engine reads:
+ * Each thread has one record, and a record one word, ctr, which only its own thread writes (its
+ * signal handlers included) and which the grace-period engine reads:
  *
  *     63                              20 19    18   17    16     15         0
  *    | sequence number at the begin     |UNREG | QS |FENCE|  0   |  nesting   |
  *
- * Zero: not reading. The engine's word anyrcu_gp.ctr carries the current sequence number and nesting 1, so the
- * outermost lock copies it as it is. As all of a reader's state is that one word, a signal handler that comes between any two
- * instructions finds either "not reading" or "reading", reads on top of it, and leaves the word as it found it.
+ * Zero: not reading. The engine's word anyrcu_gp.ctr holds the current sequence number and nesting
+ * 1, so the outermost lock copies it unchanged. As all of a reader's state is that one word, a
+ * signal handler that comes between any two instructions finds either "not reading" or "reading",
+ * may begin nested sections, and leaves the word as it found it.
  *
- * Why no fence is needed: the engine runs membarrier() between advancing the sequence number and looking at the
- * records. That is a full fence in every thread of the process, at one instant for each. A section whose store to
- * ctr comes before that instant is seen by the engine, which waits for it; one whose store comes after has all
- * its loads after it too, and so sees what was unlinked. The compiler barriers keep it so in the program's order. Where the
- * kernel has no membarrier, anyrcu_gp.ctr has FENCE set, and readers pay for the fence.
+ * Why no fence is needed: the engine runs membarrier() between advancing the sequence number and
+ * scanning the records. That is a full fence in every thread of the process, at one instant for
+ * each. If a section's store to ctr comes before that instant, the engine sees it and waits for the
+ * section; if it comes after, so do all of the section's loads, which therefore see the unlinking.
+ * The compiler barriers keep this order in the compiled code. If the kernel has no membarrier,
+ * anyrcu_gp.ctr has FENCE set, and readers execute the fence.
  *
- * Both stores are releases: an engine that reads a word written by any later section has thereby also seen the ends
- * of the sections before, and need not have read the very zero that ended them.
+ * Both stores are releases: an engine that reads a word written by any later section has thereby
+ * also seen the ends of earlier sections, even if it never read the zero that ended them.
  */
 #ifndef ANYRCU_INLINE_READER_H
 #define ANYRCU_INLINE_READER_H
@@ -27,6 +29,7 @@
 #include <stdint.h>
 
 #include <anyrcu/inline/api.h>
+#include <anyrcu/inline/checker.h>
 
 ANYRCU_BEGIN_DECLS
 
@@ -38,8 +41,7 @@ ANYRCU_BEGIN_DECLS
 
 struct anyrcu_reader {
 	uint64_t ctr;
-	uint32_t tid; /* 0: free; else the thread that owns it */
-	uint32_t pad;
+	uint64_t owner; /* the thread's number, or 0: free; a generation in the upper bits */
 	uint64_t unused[6]; /* a cache line each */
 };
 
@@ -47,15 +49,16 @@ struct anyrcu_gp_word {
 	uint64_t ctr;
 } __attribute__((aligned(64)));
 
-extern ANYRCU_API struct anyrcu_gp_word anyrcu_gp;
-extern ANYRCU_API __thread struct anyrcu_reader *anyrcu_self __attribute__((tls_model("initial-exec")));
+extern ANYRCU_DATA struct anyrcu_gp_word anyrcu_gp;
+extern ANYRCU_DATA __thread struct anyrcu_reader *anyrcu_self
+	__attribute__((tls_model("initial-exec")));
 
 ANYRCU_API void anyrcu_reader_enter_slow(void);
 ANYRCU_API void anyrcu_reader_exit_slow(void);
 
 /*
- * GCC refuses plain fences under ThreadSanitizer, which does not understand them. There they are needed for the hardware alone: what
- * the sanitizer must know it learns from the acquires and releases.
+ * GCC refuses plain fences under ThreadSanitizer, which does not support them. There they are
+ * needed for the hardware alone: the acquires and releases tell the sanitizer what it must know.
  */
 static inline void anyrcu_full_fence(void)
 {
@@ -68,8 +71,9 @@ static inline void anyrcu_full_fence(void)
 #endif
 }
 
-/* Mostly so, but not so often that the way of an online thread should be put out of line. */
-#if (defined(__clang__) && __clang_major__ >= 11) || (!defined(__clang__) && defined(__GNUC__) && __GNUC__ >= 9)
+/* Mostly true, but not so often that the code for online threads should be moved out of line. */
+#if (defined(__clang__) && __clang_major__ >= 11) || \
+	(!defined(__clang__) && defined(__GNUC__) && __GNUC__ >= 9)
 #define ANYRCU_MOSTLY(x) __builtin_expect_with_probability((x), 1, 0.7)
 #else
 #define ANYRCU_MOSTLY(x) __builtin_expect((x), 1)
@@ -87,6 +91,7 @@ static inline void anyrcu_reader_enter(void)
 		if (__builtin_expect((g & ANYRCU_READER_FENCE) != 0, 0))
 			anyrcu_full_fence();
 		__atomic_signal_fence(__ATOMIC_SEQ_CST);
+		ANYRCU_CHECKER_ACQUIRE(&anyrcu_gp.ctr);
 	} else if (__builtin_expect((c & ANYRCU_READER_QS) == 0, 0)) {
 		anyrcu_reader_enter_slow();
 	}
@@ -99,6 +104,7 @@ static inline void anyrcu_reader_exit(void)
 
 	if (ANYRCU_MOSTLY((c & (ANYRCU_READER_NEST | ANYRCU_READER_UNREG)) == 1)) {
 		__atomic_signal_fence(__ATOMIC_SEQ_CST);
+		ANYRCU_CHECKER_RELEASE(&self->ctr);
 		__atomic_store_n(&self->ctr, 0, __ATOMIC_RELEASE);
 	} else if (__builtin_expect((c & ANYRCU_READER_QS) == 0, 0)) {
 		anyrcu_reader_exit_slow();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * A platform for unit tests of the core: one thread, a clock that stands still, and refusals on demand. What a test sets and
- * what it can count.
+ * A platform for unit tests of the core: one thread, a clock that stands still, and refusals on
+ * demand. What a test sets and what it can count.
  */
 #ifndef ANYRCU_PORT_MOCK_MOCK_H
 #define ANYRCU_PORT_MOCK_MOCK_H
@@ -13,9 +13,9 @@ extern struct mock {
 	unsigned cpu;
 	uint64_t now;
 	uint64_t maps_allowed; /* so many mappings, then refusals */
-	bool tid_dead;	       /* what port_tid_dead() says */
+	bool tid_dead; /* what port_tid_dead() says */
 	void (*on_fence)(void); /* "in another thread", in the middle of a fence */
-	void (*on_wait)(void);	/* in place of sleeping */
+	void (*on_wait)(void); /* in place of sleeping */
 
 	/* counted */
 	uint64_t fences, maps, mapped, frees, waits, wakes, reports;

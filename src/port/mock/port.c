@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 #define _GNU_SOURCE
 #include <port/mock/mock.h>
-#include <port/port.h>
+#include <port/process.h>
 #include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +13,11 @@ static jmp_buf *bug;
 unsigned port_cpu(void)
 {
 	return mock.cpu;
+}
+
+unsigned port_cpus(void)
+{
+	return PORT_CPUS_MAX;
 }
 
 unsigned port_ncpus(void)
@@ -32,8 +37,7 @@ void *port_map(size_t size, size_t align)
 	if (mock.maps_allowed == 0)
 		return NULL;
 	mock.maps_allowed--;
-	p = aligned_alloc(align, size);
-	if (!p)
+	if (posix_memalign(&p, align, size))
 		abort();
 	mock.maps++;
 	mock.mapped += size;
@@ -46,13 +50,37 @@ void port_unmap(void *p, size_t size)
 	free(p);
 }
 
+void *port_reserve(size_t size, size_t align)
+{
+	char *p;
+
+	if (mock.maps_allowed == 0)
+		return NULL;
+	p = mmap(NULL, size + align, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	return p == MAP_FAILED ? NULL :
+				 (void *)(((uintptr_t)p + align - 1) & ~(uintptr_t)(align - 1));
+}
+
+bool port_commit(void *p, size_t size)
+{
+	if (mock.maps_allowed == 0)
+		return false;
+	mock.maps_allowed--;
+	return mprotect(p, size, PROT_READ | PROT_WRITE) == 0;
+}
+
+void port_discard(void *p, size_t size)
+{
+	madvise(p, size, MADV_DONTNEED);
+}
+
 void port_free(void *p)
 {
 	mock.frees++;
 	free(p);
 }
 
-uintptr_t port_self(void)
+uint64_t port_id(void)
 {
 	return 1;
 }
@@ -71,18 +99,44 @@ void port_thread_exit_arm(void)
 {
 }
 
-int port_thread_start(void (*main)(void *), void *arg, int cpu, int rt)
+void port_thread_exit_arm_task(void)
+{
+}
+
+int port_thread_start(void *(*main)(void *), void *arg, int rt)
 {
 	return -11; /* one thread is all there is */
 }
+
+void port_thread_arrives(void)
+{
+}
+
+void port_thread_begin(int cpu, int rt)
+{
+}
+
+uint32_t port_forks;
+uint64_t port_survivor;
 
 bool port_forked_raw(void)
 {
 	return false;
 }
 
-void port_follow_end(void)
+bool port_exiting(void)
 {
+	return false;
+}
+
+bool port_foreign(void)
+{
+	return false;
+}
+
+bool port_cpu_usable(int cpu)
+{
+	return true;
 }
 
 void port_follow(unsigned cpu)
@@ -108,6 +162,20 @@ void port_lock(struct port_lock *lock)
 void port_unlock(struct port_lock *lock)
 {
 	lock->word = 0;
+}
+
+bool port_lock_held(const struct port_lock *lock)
+{
+	return lock->word;
+}
+
+bool port_fork_lock(struct port_lock *lock, uint8_t depth)
+{
+	return !lock->word;
+}
+
+void port_fork_unlock(struct port_lock *lock, uint8_t depth)
+{
 }
 
 void port_wait(uint32_t *word, uint32_t value, uint64_t ns)

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
-/* Fences in other threads, and what is needed to use restartable sequences. */
+/* Fences in other threads, and the initialisation of restartable sequences. */
 #define _GNU_SOURCE
-#include <linux/membarrier.h>
-#include <port/port.h>
+#include <port/process.h>
 #include <port/posix/init.h>
-#include <port/posix/rseq.h>
+#include <port/append.h>
 #include <port/posix/sys.h>
 #include <sched.h>
 
@@ -19,6 +18,13 @@ unsigned port_cpu(void)
 	return cpu < 0 ? 0 : (unsigned)cpu & (PORT_CPUS_MAX - 1);
 }
 
+static unsigned cpus = 1;
+
+unsigned port_cpus(void)
+{
+	return load(&cpus);
+}
+
 static unsigned ncpus = 1;
 
 unsigned port_ncpus(void)
@@ -27,7 +33,9 @@ unsigned port_ncpus(void)
 }
 
 #if PORT_RSEQ
-/* glibc 2.35 and later say where each thread's area is. Elsewhere the symbols are missing. */
+/*
+ * In glibc from 2.35 on, the place of each thread's rseq area. Elsewhere the symbols are missing.
+ */
 extern const ptrdiff_t __rseq_offset __attribute__((weak));
 extern const unsigned int __rseq_size __attribute__((weak));
 
@@ -35,14 +43,12 @@ ptrdiff_t port_rseq_offset;
 
 static void rseq_init(bool allowed)
 {
-	long cpus = sysconf(_SC_NPROCESSORS_CONF);
-
 	if (!allowed || !&__rseq_size || !&__rseq_offset || !__rseq_size)
 		return;
 	if (sys(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ, 0, 0) != 0)
 		return;
 	port_rseq_offset = __rseq_offset;
-	store_release(&port_rseq_cpus, cpus > 0 && cpus < PORT_CPUS_MAX ? cpus : PORT_CPUS_MAX);
+	store_release(&port_rseq_cpus, cpus);
 }
 #else
 static void rseq_init(bool allowed)
@@ -53,22 +59,29 @@ static void rseq_init(bool allowed)
 
 void port_init(bool membarrier, bool rseq)
 {
+	long configured = sysconf(_SC_NPROCESSORS_CONF);
 	cpu_set_t set;
 
+	store(&cpus, configured > 0 && configured < PORT_CPUS_MAX ? configured : PORT_CPUS_MAX);
 	if (sys(SYS_sched_getaffinity, 0, sizeof(set), &set) > 0)
 		store(&ncpus, CPU_COUNT(&set));
-	port_fence_all_works = membarrier && sys(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+	port_cpus_remember();
+	port_fence_all_works =
+		membarrier &&
+		sys(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
 	rseq_init(port_fence_all_works && rseq);
 }
 
 /*
- * The kernel gave us membarrier and now refuses it: the program has installed a filter since. Run on every CPU in turn instead: whoever ran
- * there has been preempted, which is a full fence for it and restarts its sequence. Where a CPU is refused too, though another thread may be
- * on it, there is only time: a store is visible, and a short sequence over, long before the sleep is.
+ * The kernel supported membarrier at the start and now refuses it: the program has installed a
+ * filter since. Instead, run on every CPU in turn: this preempts the thread that ran there, which
+ * is a full fence for it and restarts its sequence. If the kernel refuses that for a CPU too,
+ * though another thread may run there, we can only wait: a store becomes visible, and a short
+ * sequence ends, long before the sleep is over.
  */
 static void visit_all_cpus(void)
 {
-	static bool said;
+	static uint32_t said;
 	cpu_set_t mine, one;
 	long visited = 0;
 
@@ -82,8 +95,9 @@ static void visit_all_cpus(void)
 	}
 	if (visited && visited >= sysconf(_SC_NPROCESSORS_ONLN))
 		return;
-	if (!xchg(&said, true))
-		port_report("membarrier and sched_setaffinity were taken away; waiting 20 ms in place of each fence");
+	if (!xchg(&said, 1))
+		port_report(
+			"membarrier and sched_setaffinity were taken away; waiting 20 ms in place of each fence");
 	port_sleep(20000000);
 }
 

@@ -1,18 +1,26 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
-/* Reports on standard error, formatted here as stdio may not be used in a signal handler, and stacks. */
+/* Reports on standard error, formatted here as a signal handler must not use stdio, and stacks. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
-#include <execinfo.h>
 #include <fcntl.h>
 #include <link.h>
-#include <port/port.h>
+#include <port/process.h>
 #include <port/posix/init.h>
 #include <port/posix/sys.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#ifdef __GLIBC__
+#include <execinfo.h>
+#if __GLIBC_PREREQ(2, 35)
+#define HAVE_DL_FIND_OBJECT
+#endif
+#else
+#include <unwind.h>
+#endif
 
 struct text {
 	size_t n;
@@ -37,7 +45,7 @@ static void put_number(struct text *t, uint64_t v, unsigned base)
 	put(t, d);
 }
 
-/* "function+0x1c", or "module+0x1234", which addr2line and gdb take. */
+/* "function+0x1c", or "module+0x1234", which addr2line and gdb accept. */
 static void put_address(struct text *t, const void *address)
 {
 	Dl_info info;
@@ -117,8 +125,54 @@ void port_report(const char *format, ...)
 	va_end(args);
 }
 
-static bool primed;
-static char program[256] = "?"; /* its file */
+#ifndef __GLIBC__
+/*
+ * If libc has no backtrace(), use the compiler's unwinder if the program has it, as C++ programs
+ * do; the library does not link with it. Without it there are no stacks.
+ */
+extern __typeof__(_Unwind_Backtrace) _Unwind_Backtrace __attribute__((weak));
+extern __typeof__(_Unwind_GetIP) _Unwind_GetIP __attribute__((weak));
+
+struct walk {
+	void **frames;
+	int n, max;
+};
+
+static _Unwind_Reason_Code walk_one(struct _Unwind_Context *context, void *arg)
+{
+	struct walk *w = arg;
+
+	if (w->n == w->max)
+		return _URC_END_OF_STACK;
+	w->frames[w->n++] = (void *)(uintptr_t)_Unwind_GetIP(context);
+	return _URC_NO_REASON;
+}
+
+static int backtrace(void **frames, int max)
+{
+	struct walk w = { .frames = frames, .max = max };
+
+	if (_Unwind_Backtrace && _Unwind_GetIP)
+		_Unwind_Backtrace(walk_one, &w);
+	return w.n;
+}
+#endif
+
+static bool primed, late;
+static char program[256] = "?"; /* its file name */
+
+/*
+ * A statically linked program registers its frames in a constructor that runs after ours. Until
+ * then its unwinder aborts.
+ */
+const void *_Unwind_Find_FDE(void *pc, void *bases) __attribute__((weak));
+
+static bool frames_known(void)
+{
+	void *bases[3];
+
+	return !_Unwind_Find_FDE || _Unwind_Find_FDE((void *)(uintptr_t)port_stack_prime, bases);
+}
 
 void port_stack_prime(void)
 {
@@ -126,6 +180,9 @@ void port_stack_prime(void)
 	long n = sys(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", program, sizeof(program) - 1);
 
 	program[n > 0 ? n : 0] = '\0';
+	store(&late, !frames_known());
+	if (load(&late))
+		return;
 	backtrace(&frame, 1);
 	store(&primed, true);
 }
@@ -157,31 +214,35 @@ void port_text(const char *text)
 }
 
 /*
- * Objects and symbols. dladdr() takes the loader's lock, which a thread may hold that waits for the caller: in dlopen(), a constructor may
- * take any lock. _dl_find_object() takes none.
+ * Objects and symbols. dladdr() takes the loader's lock. A thread that holds it may wait for the
+ * caller, as a constructor in dlopen() may take any lock. _dl_find_object() takes no lock.
  */
-#if __GLIBC_PREREQ(2, 35)
+#ifdef HAVE_DL_FIND_OBJECT
 static const struct link_map *object(const void *address)
 {
 	struct dl_find_object found;
 
-	return _dl_find_object((void *)(uintptr_t)address, &found) == 0 ? found.dlfo_link_map : NULL;
+	return _dl_find_object((void *)(uintptr_t)address, &found) == 0 ? found.dlfo_link_map :
+									  NULL;
 }
 
-/* What the object's dynamic section says of @tag, as an address. */
+/* The address for @tag in the object's dynamic section. */
 static const void *dynamic(const struct link_map *m, ElfW(Sxword) tag)
 {
+	/* not relocated in the vdso */
 	for (const ElfW(Dyn) *d = m->l_ld; d->d_tag != DT_NULL; d++)
 		if (d->d_tag == tag)
-			return (const void *)(d->d_un.d_ptr + (d->d_un.d_ptr < m->l_addr ? m->l_addr : 0)); /* not relocated in the vdso */
+			return (const void *)(d->d_un.d_ptr +
+					      (d->d_un.d_ptr < m->l_addr ? m->l_addr : 0));
 	return NULL;
 }
 
-/* How many dynamic symbols: one more than the last of the longest chain. */
+/* The number of dynamic symbols: one more than the last symbol of the last chain. */
 static uint32_t nsymbols(const uint32_t *gnu_hash)
 {
 	uint32_t nbuckets = gnu_hash[0], first = gnu_hash[1], last = 0;
-	const uint32_t *bucket = gnu_hash + 4 + gnu_hash[2] * (sizeof(ElfW(Addr)) / 4), *chain = bucket + nbuckets;
+	const uint32_t *bucket = gnu_hash + 4 + gnu_hash[2] * (sizeof(ElfW(Addr)) / 4),
+		       *chain = bucket + nbuckets;
 
 	for (uint32_t i = 0; i < nbuckets; i++)
 		last = bucket[i] > last ? bucket[i] : last;
@@ -202,7 +263,8 @@ static void symbol(const struct link_map *m, uintptr_t at, struct port_where *w)
 		const ElfW(Sym) *s = &symbols[i];
 		unsigned type = s->st_info & 0xf;
 
-		if (s->st_shndx == SHN_UNDEF || (type != STT_FUNC && type != STT_OBJECT) || at - s->st_value >= s->st_size)
+		if (s->st_shndx == SHN_UNDEF || (type != STT_FUNC && type != STT_OBJECT) ||
+		    at - s->st_value >= s->st_size)
 			continue;
 		w->symbol = names + s->st_name;
 		w->symbol_offset = at - s->st_value;
@@ -216,7 +278,8 @@ bool port_where(const void *address, struct port_where *w)
 
 	if (!m)
 		return false;
-	*w = (struct port_where){ .module = *m->l_name ? m->l_name : program, .module_offset = (uintptr_t)address - m->l_addr };
+	*w = (struct port_where){ .module = *m->l_name ? m->l_name : program,
+				  .module_offset = (uintptr_t)address - m->l_addr };
 	symbol(m, w->module_offset, w);
 	return true;
 }
@@ -226,7 +289,9 @@ bool port_in_object(const void *address)
 	return object(address) != NULL;
 }
 
-/* Is it of the library? Not where that is linked into the program, as then all is. */
+/*
+ * Is it of the library? Never if the library is linked into the program, as then all code would be.
+ */
 static bool own(const void *address)
 {
 	const struct link_map *m = object((const void *)port_stack);
@@ -258,14 +323,16 @@ static bool own(const void *address)
 {
 	Dl_info a, b, start;
 
-	return dladdr(address, &a) && dladdr((void *)port_stack, &b) && a.dli_fbase == b.dli_fbase &&
+	return dladdr(address, &a) && dladdr((void *)port_stack, &b) &&
+	       a.dli_fbase == b.dli_fbase &&
 	       (!dladdr((void *)getauxval(AT_ENTRY), &start) || start.dli_fbase != b.dli_fbase);
 }
 #endif
 
 uint32_t port_stack(void **frames, uint32_t max)
 {
-	uint32_t n = load(&primed) ? backtrace(frames, max) : 0, skip = 1;
+	bool can = load(&primed) || (load(&late) && frames_known());
+	uint32_t n = can ? backtrace(frames, max) : 0, skip = 1;
 
 	while (skip < n && own(frames[skip]))
 		skip++;
@@ -273,6 +340,48 @@ uint32_t port_stack(void **frames, uint32_t max)
 		return 0;
 	memmove(frames, frames + skip, (n - skip) * sizeof(*frames));
 	return n - skip;
+}
+
+/* One byte before, as the call may be the last instruction of a function that does not return. */
+static bool returns_to(uintptr_t frame, const void *start, size_t size)
+{
+	return frame - 1 - (uintptr_t)start < size;
+}
+
+/*
+ * Without an unwinder, as with musl, every word on the stack is treated as a return address. A
+ * stale word of an earlier call may be mistaken for one; but a function that does not return, like
+ * exit(), leaves no stale words.
+ */
+static bool stack_has(const void *start, size_t size)
+{
+	const uintptr_t *at = __builtin_frame_address(0), *end;
+	pthread_attr_t attr;
+	size_t bytes;
+	void *low;
+
+	if (pthread_getattr_np(pthread_self(), &attr) != 0)
+		return false;
+	pthread_attr_getstack(&attr, &low, &bytes);
+	pthread_attr_destroy(&attr);
+	end = (const uintptr_t *)low + bytes / sizeof(*end);
+	if ((const void *)at < low)
+		return false;
+	while (at < end)
+		if (returns_to(*at++, start, size))
+			return true;
+	return false;
+}
+
+bool port_called_from(const void *start, size_t size)
+{
+	void *frames[256];
+	int n = backtrace(frames, ARRAY_SIZE(frames));
+
+	for (int i = 0; i < n; i++)
+		if (returns_to((uintptr_t)frames[i], start, size))
+			return true;
+	return n == 0 && stack_has(start, size);
 }
 
 _Noreturn void port_bug(const char *format, ...)
@@ -291,9 +400,11 @@ _Noreturn void port_bug(const char *format, ...)
 }
 
 /*
- * The stack of another thread: it is asked by SIGURG, whose default is to be ignored, so that a program which uses it has a
- * handler, and is left alone. The unwinder is loaded here, not in the handler. The answer is written to a static place, as
- * a thread that has the signal blocked may answer after we have given up.
+ * The stack of another thread: SIGURG asks the thread for it. The default action of SIGURG is to
+ * ignore it, so a program that uses it has installed a handler, and we then do not use it. Our
+ * handler stays once it is installed, so that we never remove a handler that the program installs
+ * meanwhile. The unwinder is loaded here, not in the handler. The handler writes the answer to
+ * static memory, as a thread that has the signal blocked may answer after we have given up.
  */
 static struct {
 	uint32_t tid;
@@ -315,12 +426,21 @@ static void on_asked(int sig)
 static uint32_t ask(uint32_t tid, void **frames, uint32_t max, uint64_t ns)
 {
 	const int skip = 2; /* the handler and the kernel's return from it */
-	struct sigaction sa = { .sa_handler = on_asked, .sa_flags = SA_RESTART | SA_ONSTACK }, former;
+	struct sigaction sa = { .sa_handler = on_asked, .sa_flags = SA_RESTART | SA_ONSTACK },
+			 former;
 	uint64_t give_up = port_now() + ns;
 	uint32_t n = 0;
 
-	if (sigaction(SIGURG, NULL, &former) || former.sa_handler != SIG_DFL || sigaction(SIGURG, &sa, NULL))
+	if (sigaction(SIGURG, NULL, &former) ||
+	    (former.sa_handler != SIG_DFL && former.sa_handler != on_asked))
 		return 0;
+	if (sigaction(SIGURG, &sa, &former))
+		return 0;
+	/* the program has installed a handler in between */
+	if (former.sa_handler != SIG_DFL && former.sa_handler != on_asked) {
+		sigaction(SIGURG, &former, NULL);
+		return 0;
+	}
 	store(&asked.answered, 0);
 	store_release(&asked.tid, tid);
 	if (sys(SYS_tgkill, getpid(), tid, SIGURG) == 0)
@@ -330,11 +450,10 @@ static uint32_t ask(uint32_t tid, void **frames, uint32_t max, uint64_t ns)
 	if (load_acquire(&asked.answered))
 		for (int i = skip; i < asked.n && n < max; i++)
 			frames[n++] = asked.frames[i];
-	sigaction(SIGURG, &former, NULL);
 	return n;
 }
 
-/* Where it sleeps, if it does: the last number in this file is its program counter. */
+/* The place where it sleeps, if it does: the last number in this file is its program counter. */
 static uint32_t look(uint32_t tid, void **frames)
 {
 	struct text path = { 0 };
@@ -360,7 +479,8 @@ static uint32_t look(uint32_t tid, void **frames)
 
 uint32_t port_stack_of(uint32_t tid, void **frames, uint32_t max, uint64_t ns)
 {
-	static uint32_t asking; /* the process in which a thread is here; so the child of a fork is free to */
+	/* the process in which a thread runs this; so it does not block the child of a fork */
+	static uint32_t asking;
 	uint32_t n, me = getpid();
 	int saved = errno, cancel;
 

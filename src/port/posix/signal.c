@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
-/* Handlers of signals. */
+/* Signal handlers. */
 #define _GNU_SOURCE
-#include <port/port.h>
+#include <port/process.h>
 #include <port/posix/sys.h>
 #include <signal.h>
 #include <string.h>
@@ -29,7 +29,9 @@ static struct {
 
 bool port_signal_take(int sig, const void *mask)
 {
-	struct sigaction sa = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK }, former;
+	struct sigaction sa = { .sa_sigaction = on_signal,
+				.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK },
+			 former;
 	int saved = errno;
 	bool done;
 

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 #define _GNU_SOURCE
-#include <limits.h>
-#include <linux/futex.h>
-#include <port/port.h>
+#include <port/process.h>
 #include <port/posix/init.h>
+#include <port/posix/process.h>
 #include <port/posix/sys.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #define NS_PER_S UINT64_C(1000000000)
@@ -20,11 +22,15 @@ uint64_t port_now(void)
 	return (uint64_t)t.tv_sec * NS_PER_S + t.tv_nsec;
 }
 
-uintptr_t port_self(void)
+uint64_t port_id(void)
 {
-	static PORT_THREAD_LOCAL char self;
+	static PORT_THREAD_LOCAL uint64_t id;
+	static uint64_t last;
 
-	return (uintptr_t)&self;
+	/* A handler in between may have drawn a number too; the first one stored is used. */
+	if (unlikely(!load(&id)))
+		cmpxchg(&id, 0, fetch_add(&last, 1) + 1);
+	return load(&id);
 }
 
 uint32_t port_tid(void)
@@ -32,33 +38,75 @@ uint32_t port_tid(void)
 	return sys(SYS_gettid);
 }
 
-static PORT_THREAD_LOCAL bool ours; /* one of port_thread_start(): blocks all of these anyway */
-static pid_t process;
+PORT_THREAD_LOCAL bool thread_ours;
+static uint32_t threads; /* how many of the library's threads run */
 
-/* In a child that a thread of ours has forked, that thread is the program's, which may let signals in. */
-void port_process(void)
+/*
+ * How many threads were started, and how many have begun to run ("arrived"), in this process. If a
+ * thread does not arrive in time, the waiting thread counts it as arrived.
+ */
+static uint32_t started, arrived;
+
+/*
+ * The forking thread may be one of ours; in the child it is the program's, and may unblock signals.
+ */
+void thread_fork_child(void)
 {
-	process = getpid();
-	ours = false;
+	thread_ours = false;
+	store(&threads, 0);
+	store(&started, 0);
+	store(&arrived, 0);
 }
 
-bool port_forked_raw(void)
+/* ---- sleeping ---- */
+
+/*
+ * The main thread has called pthread_exit(). libc ends the process when its last thread ends, which
+ * does not happen while our threads exist. So from then on our threads check, whenever they sleep,
+ * whether there are any others.
+ */
+#define LOOK 20000000 /* nanoseconds */
+static bool main_ended;
+
+static bool others_live(void)
 {
-	return process != getpid();
+	struct stat task;
+	int saved = errno, err = stat("/proc/self/task", &task);
+
+	errno = saved;
+	/*
+	 * A directory's links are two and one for each below it, here the threads; the main thread,
+	 * a zombie, counts too.
+	 */
+	return err || task.st_nlink - 3 > load(&threads);
 }
 
-bool port_tid_dead(uint32_t tid)
+static void wait_to_end(uint32_t *word, uint32_t value, uint64_t ns)
 {
-	return !port_forked_raw() && sys(SYS_tgkill, process, tid, 0) == -ESRCH;
+	static uint32_t ending;
+	struct timespec t = { .tv_nsec = ns && ns < LOOK ? ns : LOOK };
+
+	sys(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, &t, NULL, 0);
+	if (process_main_dead() && !others_live() && !xchg(&ending, 1))
+		exit(0);
 }
 
-/* ---- sleeping and locks ---- */
+bool port_main_ends(void)
+{
+	if (port_tid() != (uint32_t)getpid())
+		return false;
+	store(&main_ended, true);
+	return true;
+}
 
 void port_wait(uint32_t *word, uint32_t value, uint64_t ns)
 {
 	struct timespec t = { .tv_sec = ns / NS_PER_S, .tv_nsec = ns % NS_PER_S };
 
-	sys(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, ns ? &t : NULL, NULL, 0);
+	if (unlikely(thread_ours && load(&main_ended)))
+		wait_to_end(word, value, ns);
+	else
+		sys(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, ns ? &t : NULL, NULL, 0);
 }
 
 void port_wake(uint32_t *word)
@@ -73,120 +121,21 @@ void port_wake_one(uint32_t *word)
 
 void port_sleep(uint64_t ns)
 {
-	struct timespec t = { .tv_sec = ns / NS_PER_S, .tv_nsec = ns % NS_PER_S };
+	uint64_t until = port_now() + ns;
+	struct timespec t = { .tv_sec = until / NS_PER_S, .tv_nsec = until % NS_PER_S };
 
-	sys(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &t, NULL);
-}
-
-/*
- * Signals, as the kernel's set. What a fault raises must reach the program's handler, and setuid() in any thread waits until each has taken
- * libc's own signals, 32 and 33; all else waits while a lock is held, and is taken by the program's threads, not by ours.
- */
-#define BIT(sig) (UINT64_C(1) << ((sig)-1))
-const uint64_t port_signals =
-	~(BIT(SIGSEGV) | BIT(SIGBUS) | BIT(SIGFPE) | BIT(SIGILL) | BIT(SIGTRAP) | BIT(SIGABRT) | BIT(SIGSYS) | BIT(32) |
-	  BIT(33));
-
-
-uint64_t port_signals_blocked(void)
-{
-	uint64_t set = 0;
-
-	sys(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &set, sizeof(set));
-	return set;
-}
-
-uint64_t port_signals_block(void)
-{
-	uint64_t set = port_signals, former = set;
-
-	if (!ours)
-		sys(SYS_rt_sigprocmask, SIG_BLOCK, &set, &former, sizeof(set));
-	return former;
-}
-
-void port_signals_restore(uint64_t former)
-{
-	if (!ours)
-		sys(SYS_rt_sigprocmask, SIG_SETMASK, &former, NULL, sizeof(former));
-}
-
-void (*port_lock_watch)(const struct port_lock *lock, bool take, uint64_t blocked);
-
-static bool watch(const struct port_lock *lock, bool take, uint64_t blocked)
-{
-	if (likely(!load_acquire(&port_lock_watch)) || lock->unwatched)
-		return false;
-	port_lock_watch(lock, take, ours ? UINT64_MAX : blocked);
-	return true;
-}
-
-/* The word is 0 unlocked, 1 locked, 2 locked with sleepers (Drepper, "Futexes are tricky", mutex 2). */
-static bool try_lock(struct port_lock *lock)
-{
-	uint32_t unlocked = 0;
-
-	return __atomic_compare_exchange_n(&lock->word, &unlocked, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
-}
-
-void port_lock(struct port_lock *lock)
-{
-	uint64_t signals = port_signals_block();
-	bool locked = false, told = watch(lock, true, signals | port_signals);
-
-	for (int spin = 0; spin < 100 && !(locked = try_lock(lock)); spin++)
-		port_relax();
-	while (!locked && __atomic_exchange_n(&lock->word, 2, __ATOMIC_ACQUIRE) != 0)
-		port_wait(&lock->word, 2, 0);
-	lock->signals = signals;
-	lock->told = told;
-}
-
-void port_unlock(struct port_lock *lock)
-{
-	uint64_t signals = lock->signals;
-
-	if (unlikely(lock->told)) /* not one that was taken before the validator was there */
-		watch(lock, false, signals);
-	if (__atomic_exchange_n(&lock->word, 0, __ATOMIC_RELEASE) == 2)
-		port_wake(&lock->word);
-	port_signals_restore(signals);
+	while ((int64_t)(until - port_now()) > 0)
+		if (sys(SYS_clock_nanosleep, CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) != 0)
+			sys(SYS_sched_yield); /* a handler came, or a filter refuses the sleep */
 }
 
 void port_yield(unsigned round)
 {
 	if (round < 100)
 		sys(SYS_sched_yield);
+	/* the awaited thread may have a lower priority; yielding does not let it run */
 	else
-		port_sleep(50000); /* whom we wait for may be of lower priority, which yielding does not let run */
-}
-
-/* The kernel refuses for a moment while a holder is ending. */
-int port_pi_lock(uint32_t *word)
-{
-	int err;
-
-	do
-		err = sys(SYS_futex, word, FUTEX_LOCK_PI_PRIVATE, 0, NULL, NULL, 0);
-	while (err == -EAGAIN || err == -EINTR);
-	return err;
-}
-
-int port_pi_unlock(uint32_t *word)
-{
-	int err;
-
-	do
-		err = sys(SYS_futex, word, FUTEX_UNLOCK_PI_PRIVATE, 0, NULL, NULL, 0);
-	while (err == -EAGAIN || err == -EINTR);
-	return err;
-}
-
-bool port_pi_works(void)
-{
-	uint32_t word = 0;
-
-	return port_pi_lock(&word) == 0 && port_pi_unlock(&word) == 0;
+		port_sleep(50000);
 }
 
 /* ---- the ends of threads ---- */
@@ -195,119 +144,192 @@ void (*port_thread_exit_hook)(void);
 static pthread_key_t exit_key;
 static bool exit_key_ready;
 
+static void thread_ends(void);
+
 static void on_exit_key(void *unused)
 {
 	(void)unused;
 	if (port_thread_exit_hook)
 		port_thread_exit_hook();
+	thread_ends();
 }
 
 /*
- * pthread_setspecific() is one store for the first 32 keys, which glibc keeps in the thread itself; for later ones it
- * may allocate, and a signal handler may not. The constructor runs early, so the key is among the first.
+ * For the first 32 keys, which glibc keeps in the thread itself, pthread_setspecific() is one
+ * store. For later keys it may allocate memory, which a signal handler must not do. The constructor
+ * runs early, so the key is mostly among the first.
  */
 __attribute__((constructor(101))) static void exit_key_make(void)
 {
-	if (pthread_key_create(&exit_key, on_exit_key) == 0 && exit_key < 32)
-		store_release(&exit_key_ready, true);
+	if (!exit_key_ready)
+		exit_key_ready = pthread_key_create(&exit_key, on_exit_key) == 0;
+}
+
+#define EXIT_SIZE 64 /* bytes of exit(), a short function that calls all others */
+
+bool port_exiting(void)
+{
+	return port_called_from((const void *)exit, EXIT_SIZE);
 }
 
 void port_thread_exit_arm(void)
 {
-	if (load_acquire(&exit_key_ready))
+	if (load(&exit_key_ready) && exit_key < 32)
+		pthread_setspecific(exit_key, &exit_key);
+}
+
+void port_thread_exit_arm_task(void)
+{
+	if (load(&exit_key_ready))
 		pthread_setspecific(exit_key, &exit_key);
 }
 
 /* ---- starting threads ---- */
 
-struct start {
-	void (*main)(void *);
-	void *arg;
-	uint32_t taken;
-};
+#define STACK (512 << 10) /* of a thread that runs callbacks */
 
-static void *run(void *p)
+/*
+ * The CPUs that the process was started on. A thread that the program has pinned may start workers,
+ * which must not be pinned like it. If none of these CPUs is allowed any more, as the process was
+ * moved to others, let the kernel choose among all allowed CPUs.
+ */
+static cpu_set_t started_on;
+
+void port_cpus_remember(void)
 {
-	struct start *s = p, mine = *s;
-
-	ours = true;
-	pthread_setname_np(pthread_self(), "anyrcu");
-	store_release(&s->taken, 1);
-	port_wake(&s->taken);
-	mine.main(mine.arg);
-	return NULL;
+	if (sys(SYS_sched_getaffinity, 0, sizeof(started_on), &started_on) <= 0)
+		memset(&started_on, 0xff, sizeof(started_on));
 }
 
-/* Which CPUs the thread was started on: none as long as it has not followed. Where they cannot be had it stays where it is. */
-static PORT_THREAD_LOCAL cpu_set_t allowed;
+static bool run_on(const cpu_set_t *set)
+{
+	return sys(SYS_sched_setaffinity, 0, sizeof(*set), set) == 0;
+}
+
+static bool run_on_one(unsigned cpu)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	return run_on(&one);
+}
+
+static void run_on_all(const cpu_set_t *set)
+{
+	cpu_set_t any;
+
+	memset(&any, 0xff, sizeof(any));
+	if (!run_on(set))
+		run_on(&any);
+}
+
+bool port_cpu_usable(int cpu)
+{
+	cpu_set_t set;
+
+	if (cpu < 0 || cpu >= CPU_SETSIZE)
+		return false;
+	if (CPU_ISSET(cpu, &started_on))
+		return true;
+	return sys(SYS_sched_getaffinity, 0, sizeof(set), &set) > 0 && CPU_ISSET(cpu, &set);
+}
 
 void port_follow(unsigned cpu)
 {
-	static PORT_THREAD_LOCAL unsigned at = UINT_MAX;
-	cpu_set_t one;
+	cpu_set_t allowed;
 
-	if (at == cpu)
+	if (sys(SYS_sched_getaffinity, 0, sizeof(allowed), &allowed) <= 0 || cpu >= CPU_SETSIZE ||
+	    !CPU_ISSET(cpu, &allowed))
 		return;
-	if (at == UINT_MAX)
-		sys(SYS_sched_getaffinity, 0, sizeof(allowed), &allowed);
-	at = cpu;
-	if (!CPU_ISSET(cpu, &allowed))
-		return;
-	CPU_ZERO(&one);
-	CPU_SET(cpu, &one);
-	sys(SYS_sched_setaffinity, 0, sizeof(one), &one);
+	run_on_one(cpu);
+	run_on_all(&allowed);
 }
 
-void port_follow_end(void)
+/* The thread is counted in the process in which it began, not in children of that process. */
+static PORT_THREAD_LOCAL uint32_t counted; /* port_forks + 1 */
+
+static void thread_ends(void)
 {
-	if (CPU_COUNT(&allowed))
-		sys(SYS_sched_setaffinity, 0, sizeof(allowed), &allowed);
+	if (counted == load(&port_forks) + 1)
+		__atomic_fetch_sub(&threads, 1, __ATOMIC_RELAXED);
+	counted = 0;
 }
 
-static int create(pthread_attr_t *attr, struct start *s)
+void port_thread_begin(int cpu, int rt)
+{
+	static PORT_THREAD_LOCAL void *kept;
+	struct sched_param ordinary = { 0 };
+
+	store(&kept, port_checker_thread());
+	thread_ours = true;
+	counted = load(&port_forks) + 1;
+	__atomic_fetch_add(&threads, 1, __ATOMIC_RELAXED);
+	port_thread_exit_arm_task();
+	pthread_setname_np(pthread_self(), "anyrcu");
+	if (!rt && sys(SYS_sched_getscheduler, 0) != SCHED_OTHER)
+		sys(SYS_sched_setscheduler, 0, SCHED_OTHER, &ordinary);
+	if (cpu < 0 || !run_on_one(cpu))
+		run_on_all(&started_on);
+}
+
+/* With the given priority and stack size, unless they are 0. */
+static int create(void *(*main)(void *), void *arg, int rt, size_t stack)
 {
 	uint64_t all = port_signals, former = 0;
-	pthread_t thread;
-	int err;
-
-	sys(SYS_rt_sigprocmask, SIG_SETMASK, &all, &former, sizeof(all));
-	err = pthread_create(&thread, attr, run, s);
-	sys(SYS_rt_sigprocmask, SIG_SETMASK, &former, NULL, sizeof(former));
-	if (err == 0)
-		while (!load_acquire(&s->taken))
-			port_wait(&s->taken, 0, 0);
-	return -err;
-}
-
-int port_thread_start(void (*main)(void *), void *arg, int cpu, int rt)
-{
-	struct start s = { .main = main, .arg = arg };
 	struct sched_param param = { .sched_priority = rt };
 	pthread_attr_t attr;
+	pthread_t thread;
 	int err;
 
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	if (cpu >= 0) {
-		cpu_set_t set;
-
-		CPU_ZERO(&set);
-		CPU_SET(cpu, &set);
-		pthread_attr_setaffinity_np(&attr, sizeof(set), &set);
-	} else if (CPU_COUNT(&allowed)) { /* not just where the caller happens to be, having followed */
-		pthread_attr_setaffinity_np(&attr, sizeof(allowed), &allowed);
-	}
+	if (stack)
+		pthread_attr_setstacksize(&attr, stack);
 	if (rt) {
 		pthread_attr_setinheritsched(&attr, PTHREAD_EXPLICIT_SCHED);
 		pthread_attr_setschedpolicy(&attr, SCHED_FIFO);
 		pthread_attr_setschedparam(&attr, &param);
 	}
-	err = create(&attr, &s);
-	if (err == -EPERM && rt) {
-		pthread_attr_setinheritsched(&attr, PTHREAD_INHERIT_SCHED);
-		err = create(&attr, &s) ?: -EPERM;
-	}
+	sys(SYS_rt_sigprocmask, SIG_SETMASK, &all, &former, sizeof(all));
+	err = pthread_create(&thread, &attr, main, arg);
+	sys(SYS_rt_sigprocmask, SIG_SETMASK, &former, NULL, sizeof(former));
 	pthread_attr_destroy(&attr);
+	return -err;
+}
+
+void port_thread_arrives(void)
+{
+	__atomic_fetch_add(&arrived, 1, __ATOMIC_RELEASE);
+	port_wake(&arrived);
+}
+
+static void wait_for_arrival(uint32_t forks)
+{
+	uint32_t number = fetch_add(&started, 1) + 1, here;
+	uint64_t until = port_now() + 10 * NS_PER_S;
+
+	while ((int32_t)(number - (here = load_acquire(&arrived))) > 0 &&
+	       load(&port_forks) == forks) {
+		if ((int64_t)(until - port_now()) > 0)
+			port_wait(&arrived, here, 1000000);
+		else
+			cmpxchg(&arrived, here, number);
+	}
+}
+
+int port_thread_start(void *(*main)(void *), void *arg, int rt)
+{
+	uint32_t forks = load(&port_forks);
+	int saved = errno, err = create(main, arg, rt, STACK);
+
+	if (err == -EINVAL) /* the program's thread-local variables alone are larger than STACK */
+		err = create(main, arg, rt, 0);
+	if (err == -EPERM && rt)
+		err = create(main, arg, 0, STACK) ?: -EPERM;
+	if ((!err || err == -EPERM) && load(&port_forks) == forks)
+		wait_for_arrival(forks);
+	errno = saved;
 	return err;
 }
 

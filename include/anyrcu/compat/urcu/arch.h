@@ -59,12 +59,19 @@ static inline caa_cycles_t caa_get_cycles(void)
 {
 #if defined(__x86_64__)
 	return __builtin_ia32_rdtsc();
-#else
+#elif defined(__aarch64__)
+	caa_cycles_t ticks;
+
+	__asm__ __volatile__("mrs %0, cntvct_el0" : "=r"(ticks));
+	return ticks;
+#elif defined(CLOCK_MONOTONIC) /* not in strict C */
 	struct timespec t;
 
 	if (clock_gettime(CLOCK_MONOTONIC, &t))
 		return (caa_cycles_t)-1;
 	return (caa_cycles_t)t.tv_sec * 1000000000 + (caa_cycles_t)t.tv_nsec;
+#else
+	return (caa_cycles_t)-1;
 #endif
 }
 

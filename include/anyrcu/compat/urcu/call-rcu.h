@@ -10,16 +10,19 @@
 /* A helper thread that invokes callbacks. */
 struct call_rcu_data;
 
-/* Ignored: no caller of call_rcu() has to wake a helper, which in liburcu only this flag makes so. */
+/*
+ * Ignored: callers of call_rcu() never have to wake a helper, which in liburcu only this flag
+ * avoids.
+ */
 #define URCU_CALL_RCU_RT (1U << 0)
-/* States of a helper, which are not shown. */
+/* States of a helper, which it does not expose. */
 #define URCU_CALL_RCU_RUNNING (1U << 1)
 #define URCU_CALL_RCU_STOP (1U << 2)
 #define URCU_CALL_RCU_STOPPED (1U << 3)
 #define URCU_CALL_RCU_PAUSE (1U << 4)
 #define URCU_CALL_RCU_PAUSED (1U << 5)
 
-/* Room for a deferral inside an object; the library's from call_rcu() to the callback. */
+/* Space for a deferral inside an object; used by the library from call_rcu() to the callback. */
 struct rcu_head {
 	struct cds_wfcq_node next;
 	void (*func)(struct rcu_head *head);

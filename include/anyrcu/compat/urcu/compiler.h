@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
-/* What liburcu's urcu/compiler.h offers, on the compiler's builtins. */
+/* The macros of liburcu's urcu/compiler.h, by the compiler's builtins. */
 #ifndef ANYRCU_COMPAT_URCU_COMPILER_H
 #define ANYRCU_COMPAT_URCU_COMPILER_H
 
@@ -21,9 +21,16 @@
 #define CAA_BITS_PER_LONG (__SIZEOF_LONG__ * 8)
 #define CAA_ARRAY_SIZE(x) (sizeof(x) / sizeof((x)[0]))
 
-/* The branch that is not taken has the compiler compare the types. */
-#define caa_container_of(ptr, type, member)                                                                            \
+/* The unused branch makes the compiler compare the types. */
+#define caa_container_of(ptr, type, member) \
 	((type *)((char *)(1 ? (ptr) : &((type *)0)->member) - offsetof(type, member)))
+
+/* NULL for NULL. */
+#define caa_container_of_check_null(ptr, type, member)                                       \
+	__extension__({                                                                      \
+		__typeof__(ptr) anyrcu_member_ = (ptr);                                      \
+		anyrcu_member_ ? caa_container_of(anyrcu_member_, type, member) : (type *)0; \
+	})
 
 #define CAA_BUILD_BUG_ON_ZERO(cond) (sizeof(char[1 - 2 * !!(cond)]) - 1)
 #define CAA_BUILD_BUG_ON(cond) ((void)CAA_BUILD_BUG_ON_ZERO(cond))

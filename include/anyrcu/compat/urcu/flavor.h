@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * A flavour as a table of functions, by which liburcu-cds uses it. The last two are liburcu's since 0.14; the table of 0.13 ends before them
- * and is otherwise the same.
+ * A flavour as a table of functions, through which liburcu-cds uses it. The last two exist in
+ * liburcu since 0.14; the table of 0.13 ends before them and is otherwise the same.
  */
 #ifndef ANYRCU_COMPAT_URCU_FLAVOR_H
 #define ANYRCU_COMPAT_URCU_FLAVOR_H
@@ -38,13 +38,25 @@ struct rcu_flavor_struct {
 	bool (*update_poll_state_synchronize_rcu)(struct urcu_gp_poll_state state);
 };
 
-/* In the order of the members, as C++ wants it. */
-#define DEFINE_RCU_FLAVOR(x)                                                                                           \
-	const struct rcu_flavor_struct x = {                                                                           \
-		rcu_read_lock, rcu_read_unlock, rcu_read_ongoing, rcu_quiescent_state, call_rcu, synchronize_rcu,      \
-		defer_rcu, rcu_thread_offline, rcu_thread_online, rcu_register_thread, rcu_unregister_thread,          \
-		rcu_barrier, urcu_register_rculfhash_atfork, urcu_unregister_rculfhash_atfork,                         \
-		start_poll_synchronize_rcu, poll_state_synchronize_rcu,                                                \
+/* In the order of the members, as C++ requires. */
+#define DEFINE_RCU_FLAVOR(x)                      \
+	const struct rcu_flavor_struct x = {      \
+		rcu_read_lock,                    \
+		rcu_read_unlock,                  \
+		rcu_read_ongoing,                 \
+		rcu_quiescent_state,              \
+		call_rcu,                         \
+		synchronize_rcu,                  \
+		defer_rcu,                        \
+		rcu_thread_offline,               \
+		rcu_thread_online,                \
+		rcu_register_thread,              \
+		rcu_unregister_thread,            \
+		rcu_barrier,                      \
+		urcu_register_rculfhash_atfork,   \
+		urcu_unregister_rculfhash_atfork, \
+		start_poll_synchronize_rcu,       \
+		poll_state_synchronize_rcu,       \
 	}
 
 #endif

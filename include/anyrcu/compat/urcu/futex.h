@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
-/* The system call futex(), which Linux always has: the names of liburcu's fallbacks for other systems mean it too. */
+/*
+ * The system call futex(), which Linux always has; so the names of liburcu's fallbacks for other
+ * systems mean it too.
+ */
 #ifndef ANYRCU_COMPAT_URCU_FUTEX_H
 #define ANYRCU_COMPAT_URCU_FUTEX_H
 
@@ -16,7 +19,14 @@
 #define FUTEX_WAIT 0
 #define FUTEX_WAKE 1
 
-static inline int futex(int32_t *uaddr, int op, int32_t val, const struct timespec *timeout, int32_t *uaddr2, int32_t val3)
+/* Strict C's headers declare neither of these; those of C++ always do. */
+struct timespec;
+#ifndef __cplusplus
+extern long syscall(long number, ...);
+#endif
+
+static inline int futex(int32_t *uaddr, int op, int32_t val, const struct timespec *timeout,
+			int32_t *uaddr2, int32_t val3)
 {
 	return (int)syscall(SYS_futex, uaddr, op, val, timeout, uaddr2, val3);
 }

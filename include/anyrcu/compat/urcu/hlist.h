@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
-/* A doubly linked list whose head is one pointer, by liburcu's names. One at a time may use it. */
+/* A doubly linked list with one pointer as its head, by liburcu's names. Not for concurrent use. */
 #ifndef ANYRCU_COMPAT_URCU_HLIST_H
 #define ANYRCU_COMPAT_URCU_HLIST_H
 
@@ -11,10 +11,14 @@ struct cds_hlist_head {
 };
 
 struct cds_hlist_node {
-	struct cds_hlist_node *next, *prev; /* prev: of the first one, the head, whose only member has the place of next */
+	/* prev: of the first one, the head, whose only member has the place of next */
+	struct cds_hlist_node *next, *prev;
 };
 
-#define CDS_HLIST_HEAD_INIT(name) { NULL }
+#define CDS_HLIST_HEAD_INIT(name) \
+	{                         \
+		NULL              \
+	}
 #define CDS_HLIST_HEAD(name) struct cds_hlist_head name = CDS_HLIST_HEAD_INIT(name)
 
 static inline void CDS_INIT_HLIST_HEAD(struct cds_hlist_head *ptr)
@@ -39,28 +43,34 @@ static inline void cds_hlist_del(struct cds_hlist_node *elem)
 }
 
 #define cds_hlist_entry(ptr, type, member) caa_container_of(ptr, type, member)
-#define cds_hlist_entry_safe(ptr, type, member)                                                                        \
-	__extension__({                                                                                                \
-		__typeof__(ptr) anyrcu_node_ = (ptr);                                                                  \
-		anyrcu_node_ ? cds_hlist_entry(anyrcu_node_, type, member) : NULL;                                     \
+#define cds_hlist_entry_safe(ptr, type, member)                                    \
+	__extension__({                                                            \
+		__typeof__(ptr) anyrcu_node_ = (ptr);                              \
+		anyrcu_node_ ? cds_hlist_entry(anyrcu_node_, type, member) : NULL; \
 	})
 #define ANYRCU_HLIST_ENTRY(ptr, entry, member) cds_hlist_entry(ptr, __typeof__(*(entry)), member)
-#define ANYRCU_HLIST_ENTRY_SAFE(ptr, entry, member) cds_hlist_entry_safe(ptr, __typeof__(*(entry)), member)
+#define ANYRCU_HLIST_ENTRY_SAFE(ptr, entry, member) \
+	cds_hlist_entry_safe(ptr, __typeof__(*(entry)), member)
 
 #define cds_hlist_for_each(pos, head) for ((pos) = (head)->next; (pos) != NULL; (pos) = (pos)->next)
-#define cds_hlist_for_each_safe(pos, p, head)                                                                          \
+#define cds_hlist_for_each_safe(pos, p, head) \
 	for ((pos) = (head)->next; (pos) != NULL && ((p) = (pos)->next, 1); (pos) = (p))
-#define cds_hlist_for_each_entry(entry, pos, head, member)                                                             \
-	for ((pos) = (head)->next; (pos) != NULL && ((entry) = ANYRCU_HLIST_ENTRY(pos, entry, member), 1);             \
+#define cds_hlist_for_each_entry(entry, pos, head, member)                           \
+	for ((pos) = (head)->next;                                                   \
+	     (pos) != NULL && ((entry) = ANYRCU_HLIST_ENTRY(pos, entry, member), 1); \
 	     (pos) = (pos)->next)
-#define cds_hlist_for_each_entry_safe(entry, pos, p, head, member)                                                     \
-	for ((pos) = (head)->next;                                                                                     \
-	     (pos) != NULL && ((p) = (pos)->next, (entry) = ANYRCU_HLIST_ENTRY(pos, entry, member), 1); (pos) = (p))
-#define cds_hlist_for_each_entry_2(entry, head, member)                                                                \
-	for ((entry) = ANYRCU_HLIST_ENTRY_SAFE((head)->next, entry, member); (entry) != NULL;                          \
+#define cds_hlist_for_each_entry_safe(entry, pos, p, head, member)                     \
+	for ((pos) = (head)->next;                                                     \
+	     (pos) != NULL &&                                                          \
+	     ((p) = (pos)->next, (entry) = ANYRCU_HLIST_ENTRY(pos, entry, member), 1); \
+	     (pos) = (p))
+#define cds_hlist_for_each_entry_2(entry, head, member)                                       \
+	for ((entry) = ANYRCU_HLIST_ENTRY_SAFE((head)->next, entry, member); (entry) != NULL; \
 	     (entry) = ANYRCU_HLIST_ENTRY_SAFE((entry)->member.next, entry, member))
-#define cds_hlist_for_each_entry_safe_2(entry, e, head, member)                                                        \
-	for ((entry) = ANYRCU_HLIST_ENTRY_SAFE((head)->next, entry, member);                                           \
-	     (entry) != NULL && ((e) = ANYRCU_HLIST_ENTRY_SAFE((entry)->member.next, entry, member), 1); (entry) = (e))
+#define cds_hlist_for_each_entry_safe_2(entry, e, head, member)                       \
+	for ((entry) = ANYRCU_HLIST_ENTRY_SAFE((head)->next, entry, member);          \
+	     (entry) != NULL &&                                                       \
+	     ((e) = ANYRCU_HLIST_ENTRY_SAFE((entry)->member.next, entry, member), 1); \
+	     (entry) = (e))
 
 #endif

@@ -2,8 +2,9 @@
 /*
  * A stack by liburcu's names and layout: push and pop by compare-and-exchange of the top.
  *
- * A pop reads the node that it may lose to another, which must therefore not be freed meanwhile, nor come back to the top: pops exclude each
- * other, by the stack's lock or by the caller, or they hold a read-side section and nodes are reused after a grace period.
+ * A pop reads a node that another pop may take meanwhile, and which must therefore neither be freed
+ * nor come back to the top. So pops must exclude each other, by the stack's lock or the caller's,
+ * or be in a read-side section, and nodes may be reused only after a grace period.
  */
 #ifndef ANYRCU_COMPAT_URCU_LFSTACK_H
 #define ANYRCU_COMPAT_URCU_LFSTACK_H
@@ -22,7 +23,7 @@ struct cds_lfs_head {
 	struct cds_lfs_node node;
 };
 
-/* Without a lock, and with the one that cds_lfs_pop_lock() takes; both begin alike. */
+/* Without a lock, and with the lock of cds_lfs_pop_lock(); both begin alike. */
 struct __cds_lfs_stack {
 	struct cds_lfs_head *head;
 };
@@ -38,9 +39,15 @@ union cds_lfs_stack_ptr_t {
 	struct __cds_lfs_stack *_s;
 	struct cds_lfs_stack *s;
 
-	cds_lfs_stack_ptr_t() : _s(NULL) {}
-	cds_lfs_stack_ptr_t(struct __cds_lfs_stack *stack) : _s(stack) {}
-	cds_lfs_stack_ptr_t(struct cds_lfs_stack *stack) : s(stack) {}
+	cds_lfs_stack_ptr_t() : _s(NULL)
+	{
+	}
+	cds_lfs_stack_ptr_t(struct __cds_lfs_stack *stack) : _s(stack)
+	{
+	}
+	cds_lfs_stack_ptr_t(struct cds_lfs_stack *stack) : s(stack)
+	{
+	}
 };
 #else
 typedef union {
@@ -104,8 +111,8 @@ static inline bool cds_lfs_push(cds_lfs_stack_ptr_t s, struct cds_lfs_node *node
 
 	do {
 		node->next = (struct cds_lfs_node *)top;
-	} while (!__atomic_compare_exchange_n(&s._s->head, &top, (struct cds_lfs_head *)node, true, __ATOMIC_SEQ_CST,
-					      __ATOMIC_RELAXED));
+	} while (!__atomic_compare_exchange_n(&s._s->head, &top, (struct cds_lfs_head *)node, true,
+					      __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
 	return top != NULL;
 }
 
@@ -114,7 +121,8 @@ static inline struct cds_lfs_node *anyrcu_lfs_pop(struct __cds_lfs_stack *s)
 	struct cds_lfs_head *top = __atomic_load_n(&s->head, __ATOMIC_ACQUIRE);
 
 	while (top && !__atomic_compare_exchange_n(&s->head, &top,
-						   (struct cds_lfs_head *)__atomic_load_n(&top->node.next, __ATOMIC_RELAXED),
+						   (struct cds_lfs_head *)__atomic_load_n(
+							   &top->node.next, __ATOMIC_RELAXED),
 						   true, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE))
 		;
 	return (struct cds_lfs_node *)top;
@@ -150,11 +158,13 @@ static inline struct cds_lfs_head *cds_lfs_pop_all_blocking(struct cds_lfs_stack
 	return head;
 }
 
-/* Through what __cds_lfs_pop_all() has returned, NULL included. */
-#define cds_lfs_for_each(__head, __node)                                                                               \
-	for ((__node) = (struct cds_lfs_node *)(__head); (__node) != NULL; (__node) = (__node)->next)
-#define cds_lfs_for_each_safe(__head, __node, __n)                                                                     \
-	for ((__node) = (struct cds_lfs_node *)(__head); (__node) != NULL && ((__n) = (__node)->next, 1); (__node) = (__n))
+/* Iterate over the result of __cds_lfs_pop_all(), which may be NULL. */
+#define cds_lfs_for_each(__head, __node)                                   \
+	for ((__node) = (struct cds_lfs_node *)(__head); (__node) != NULL; \
+	     (__node) = (__node)->next)
+#define cds_lfs_for_each_safe(__head, __node, __n)       \
+	for ((__node) = (struct cds_lfs_node *)(__head); \
+	     (__node) != NULL && ((__n) = (__node)->next, 1); (__node) = (__n))
 
 /* What liburcu has inline with _LGPL_SOURCE. */
 #define _cds_lfs_node_init cds_lfs_node_init

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
-/* A doubly linked ring with a head, by liburcu's names. One at a time may use it. */
+/* A doubly linked ring with a head, by liburcu's names. One thread at a time may use it. */
 #ifndef ANYRCU_COMPAT_URCU_LIST_H
 #define ANYRCU_COMPAT_URCU_LIST_H
 
@@ -9,7 +9,10 @@ struct cds_list_head {
 	struct cds_list_head *next, *prev;
 };
 
-#define CDS_LIST_HEAD_INIT(name) { &(name), &(name) }
+#define CDS_LIST_HEAD_INIT(name) \
+	{                        \
+		&(name), &(name) \
+	}
 #define CDS_LIST_HEAD(name) struct cds_list_head name = CDS_LIST_HEAD_INIT(name)
 #define CDS_INIT_LIST_HEAD(ptr) ((ptr)->next = (ptr)->prev = (ptr))
 
@@ -19,7 +22,8 @@ static inline int cds_list_empty(struct cds_list_head *head)
 }
 
 /* Put @elem between two neighbours. */
-static inline void anyrcu_list_link(struct cds_list_head *prev, struct cds_list_head *elem, struct cds_list_head *next)
+static inline void anyrcu_list_link(struct cds_list_head *prev, struct cds_list_head *elem,
+				    struct cds_list_head *next)
 {
 	elem->prev = prev;
 	elem->next = next;
@@ -90,25 +94,30 @@ static inline void cds_list_splice(struct cds_list_head *add, struct cds_list_he
 #define cds_list_first_entry(ptr, type, member) cds_list_entry((ptr)->next, type, member)
 #define ANYRCU_LIST_ENTRY(ptr, pos, member) cds_list_entry(ptr, __typeof__(*(pos)), member)
 
-#define cds_list_for_each(pos, head) for ((pos) = (head)->next; (pos) != (head); (pos) = (pos)->next)
-#define cds_list_for_each_prev(pos, head) for ((pos) = (head)->prev; (pos) != (head); (pos) = (pos)->prev)
-#define cds_list_for_each_safe(pos, p, head)                                                                           \
-	for ((pos) = (head)->next, (p) = (pos)->next; (pos) != (head); (pos) = (p), (p) = (pos)->next)
-#define cds_list_for_each_prev_safe(pos, p, head)                                                                      \
-	for ((pos) = (head)->prev, (p) = (pos)->prev; (pos) != (head); (pos) = (p), (p) = (pos)->prev)
+#define cds_list_for_each(pos, head) \
+	for ((pos) = (head)->next; (pos) != (head); (pos) = (pos)->next)
+#define cds_list_for_each_prev(pos, head) \
+	for ((pos) = (head)->prev; (pos) != (head); (pos) = (pos)->prev)
+#define cds_list_for_each_safe(pos, p, head)                           \
+	for ((pos) = (head)->next, (p) = (pos)->next; (pos) != (head); \
+	     (pos) = (p), (p) = (pos)->next)
+#define cds_list_for_each_prev_safe(pos, p, head)                      \
+	for ((pos) = (head)->prev, (p) = (pos)->prev; (pos) != (head); \
+	     (pos) = (p), (p) = (pos)->prev)
 
-#define cds_list_for_each_entry(pos, head, member)                                                                     \
-	for ((pos) = ANYRCU_LIST_ENTRY((head)->next, pos, member); &(pos)->member != (head);                           \
+#define cds_list_for_each_entry(pos, head, member)                                           \
+	for ((pos) = ANYRCU_LIST_ENTRY((head)->next, pos, member); &(pos)->member != (head); \
 	     (pos) = ANYRCU_LIST_ENTRY((pos)->member.next, pos, member))
-#define cds_list_for_each_entry_reverse(pos, head, member)                                                             \
-	for ((pos) = ANYRCU_LIST_ENTRY((head)->prev, pos, member); &(pos)->member != (head);                           \
+#define cds_list_for_each_entry_reverse(pos, head, member)                                   \
+	for ((pos) = ANYRCU_LIST_ENTRY((head)->prev, pos, member); &(pos)->member != (head); \
 	     (pos) = ANYRCU_LIST_ENTRY((pos)->member.prev, pos, member))
-#define cds_list_for_each_entry_safe_from(pos, p, head, member)                                                        \
-	for ((p) = ANYRCU_LIST_ENTRY((pos)->member.next, pos, member); &(pos)->member != (head);                       \
+#define cds_list_for_each_entry_safe_from(pos, p, head, member)                                  \
+	for ((p) = ANYRCU_LIST_ENTRY((pos)->member.next, pos, member); &(pos)->member != (head); \
 	     (pos) = (p), (p) = ANYRCU_LIST_ENTRY((pos)->member.next, pos, member))
-#define cds_list_for_each_entry_safe(pos, p, head, member)                                                             \
-	for ((pos) = ANYRCU_LIST_ENTRY((head)->next, pos, member),                                                     \
-	    (p) = ANYRCU_LIST_ENTRY((pos)->member.next, pos, member);                                                  \
-	     &(pos)->member != (head); (pos) = (p), (p) = ANYRCU_LIST_ENTRY((pos)->member.next, pos, member))
+#define cds_list_for_each_entry_safe(pos, p, head, member)            \
+	for ((pos) = ANYRCU_LIST_ENTRY((head)->next, pos, member),    \
+	    (p) = ANYRCU_LIST_ENTRY((pos)->member.next, pos, member); \
+	     &(pos)->member != (head);                                \
+	     (pos) = (p), (p) = ANYRCU_LIST_ENTRY((pos)->member.next, pos, member))
 
 #endif

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * A queue by liburcu's names and layout, after Michael and Scott: enqueue and dequeue inside a read-side section; a node is freed after a grace
- * period.
+ * A queue by liburcu's names and layout, after Michael and Scott: enqueue and dequeue inside a
+ * read-side section; a node is freed after a grace period.
  *
- * The queue is never without a node: a dummy, allocated, goes behind the last one when that is to be dequeued, and is handed to the
- * queue's call_rcu() when it comes to the head.
+ * The queue always has a node: before the last node is dequeued, an allocated dummy is added behind
+ * it; when the dummy reaches the head it is freed by the queue's call_rcu().
  */
 #ifndef ANYRCU_COMPAT_URCU_RCULFQUEUE_H
 #define ANYRCU_COMPAT_URCU_RCULFQUEUE_H
@@ -34,10 +34,11 @@ struct cds_lfq_node_rcu_dummy {
 
 static inline struct cds_lfq_node_rcu *anyrcu_lfq_dummy(struct cds_lfq_queue_rcu *q)
 {
-	struct cds_lfq_node_rcu_dummy *dummy = (struct cds_lfq_node_rcu_dummy *)malloc(sizeof(*dummy));
+	struct cds_lfq_node_rcu_dummy *dummy =
+		(struct cds_lfq_node_rcu_dummy *)malloc(sizeof(*dummy));
 
 	if (!dummy)
-		abort(); /* there is no way to say so */
+		abort(); /* the failure cannot be returned */
 	dummy->parent.next = NULL;
 	dummy->parent.dummy = 1;
 	dummy->q = q;
@@ -56,13 +57,14 @@ static inline void cds_lfq_node_init_rcu(struct cds_lfq_node_rcu *node)
 }
 
 static inline void cds_lfq_init_rcu(struct cds_lfq_queue_rcu *q,
-				    void queue_call_rcu(struct rcu_head *head, void (*func)(struct rcu_head *head)))
+				    void queue_call_rcu(struct rcu_head *head,
+							void (*func)(struct rcu_head *head)))
 {
 	q->head = q->tail = anyrcu_lfq_dummy(q);
 	q->queue_call_rcu = queue_call_rcu;
 }
 
-/* Nobody uses the queue any more. Returns -EPERM when there is something in it. */
+/* No thread uses the queue any more. Returns -EPERM if it is not empty. */
 static inline int cds_lfq_destroy_rcu(struct cds_lfq_queue_rcu *q)
 {
 	if (!q->head->dummy || q->head->next)
@@ -71,7 +73,10 @@ static inline int cds_lfq_destroy_rcu(struct cds_lfq_queue_rcu *q)
 	return 0;
 }
 
-/* Link @node behind the last, which is where tail points or, if one who enqueues has not moved it yet, further on. */
+/*
+ * Link @node behind the last node: the one that tail points to, or, if another enqueue has not
+ * moved tail yet, one after it.
+ */
 static inline void cds_lfq_enqueue_rcu(struct cds_lfq_queue_rcu *q, struct cds_lfq_node_rcu *node)
 {
 	for (;;) {
@@ -84,7 +89,7 @@ static inline void cds_lfq_enqueue_rcu(struct cds_lfq_queue_rcu *q, struct cds_l
 	}
 }
 
-/* Returns NULL when the queue is empty. */
+/* Returns NULL if the queue is empty. */
 static inline struct cds_lfq_node_rcu *cds_lfq_dequeue_rcu(struct cds_lfq_queue_rcu *q)
 {
 	for (;;) {
@@ -94,14 +99,17 @@ static inline struct cds_lfq_node_rcu *cds_lfq_dequeue_rcu(struct cds_lfq_queue_
 		if (!next) {
 			if (first->dummy)
 				return NULL;
-			cds_lfq_enqueue_rcu(q, anyrcu_lfq_dummy(q)); /* the last one: something must stay */
+			/* the last one: a node must stay */
+			cds_lfq_enqueue_rcu(q, anyrcu_lfq_dummy(q));
 			continue;
 		}
 		if (uatomic_cmpxchg(&q->head, first, next) != first)
 			continue;
 		if (!first->dummy)
 			return first;
-		q->queue_call_rcu(&caa_container_of(first, struct cds_lfq_node_rcu_dummy, parent)->head, anyrcu_lfq_dummy_free);
+		q->queue_call_rcu(
+			&caa_container_of(first, struct cds_lfq_node_rcu_dummy, parent)->head,
+			anyrcu_lfq_dummy_free);
 	}
 }
 

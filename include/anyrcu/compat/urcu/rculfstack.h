@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
-/* liburcu's older stack for readers, deprecated there: use urcu/lfstack.h. Pop inside a read-side section; free after a grace period. */
+/*
+ * liburcu's older stack for readers, deprecated there: use urcu/lfstack.h. Pop inside a read-side
+ * section; free after a grace period.
+ */
 #ifndef ANYRCU_COMPAT_URCU_RCULFSTACK_H
 #define ANYRCU_COMPAT_URCU_RCULFSTACK_H
 
@@ -36,7 +39,8 @@ static inline int _cds_lfs_push_rcu(struct cds_lfs_stack_rcu *s, struct cds_lfs_
 
 	do {
 		node->next = top;
-	} while (!__atomic_compare_exchange_n(&s->head, &top, node, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+	} while (!__atomic_compare_exchange_n(&s->head, &top, node, true, __ATOMIC_SEQ_CST,
+					      __ATOMIC_RELAXED));
 	return top != NULL;
 }
 
@@ -44,8 +48,9 @@ static inline struct cds_lfs_node_rcu *_cds_lfs_pop_rcu(struct cds_lfs_stack_rcu
 {
 	struct cds_lfs_node_rcu *top = __atomic_load_n(&s->head, __ATOMIC_ACQUIRE);
 
-	while (top && !__atomic_compare_exchange_n(&s->head, &top, __atomic_load_n(&top->next, __ATOMIC_RELAXED), true,
-						   __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE))
+	while (top && !__atomic_compare_exchange_n(&s->head, &top,
+						   __atomic_load_n(&top->next, __ATOMIC_RELAXED),
+						   true, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE))
 		;
 	return top;
 }
@@ -60,12 +65,14 @@ static inline CDS_LFS_RCU_DEPRECATED void cds_lfs_init_rcu(struct cds_lfs_stack_
 	_cds_lfs_init_rcu(s);
 }
 
-static inline CDS_LFS_RCU_DEPRECATED int cds_lfs_push_rcu(struct cds_lfs_stack_rcu *s, struct cds_lfs_node_rcu *node)
+static inline CDS_LFS_RCU_DEPRECATED int cds_lfs_push_rcu(struct cds_lfs_stack_rcu *s,
+							  struct cds_lfs_node_rcu *node)
 {
 	return _cds_lfs_push_rcu(s, node);
 }
 
-static inline CDS_LFS_RCU_DEPRECATED struct cds_lfs_node_rcu *cds_lfs_pop_rcu(struct cds_lfs_stack_rcu *s)
+static inline CDS_LFS_RCU_DEPRECATED struct cds_lfs_node_rcu *cds_lfs_pop_rcu(
+	struct cds_lfs_stack_rcu *s)
 {
 	return _cds_lfs_pop_rcu(s);
 }

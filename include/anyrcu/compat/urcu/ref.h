@@ -23,7 +23,7 @@ static inline void urcu_ref_init(struct urcu_ref *ref)
 	urcu_ref_set(ref, 1);
 }
 
-/* One more, unless the count is @refuse or at its end. */
+/* Increment, unless the count is @refuse or at its maximum. */
 static inline bool anyrcu_ref_get(struct urcu_ref *ref, long refuse)
 {
 	long old = uatomic_read(&ref->refcount);
@@ -31,7 +31,8 @@ static inline bool anyrcu_ref_get(struct urcu_ref *ref, long refuse)
 	do {
 		if (old == refuse || old == LONG_MAX)
 			return false;
-	} while (!__atomic_compare_exchange_n(&ref->refcount, &old, old + 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+	} while (!__atomic_compare_exchange_n(&ref->refcount, &old, old + 1, false,
+					      __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
 	return true;
 }
 

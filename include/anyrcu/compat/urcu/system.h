@@ -7,19 +7,27 @@
 #include <urcu/compiler.h>
 
 #define _CMM_LOAD_SHARED(p) CMM_ACCESS_ONCE(p)
-#define _CMM_STORE_SHARED(x, v) __extension__({ CMM_ACCESS_ONCE(x) = (v); })
-
-#define CMM_LOAD_SHARED(p)                                                                                             \
-	__extension__({                                                                                                \
-		cmm_smp_rmc();                                                                                         \
-		_CMM_LOAD_SHARED(p);                                                                                   \
+/*
+ * The value is read from the variable: C++ deprecates the value of an assignment to a volatile
+ * object.
+ */
+#define _CMM_STORE_SHARED(x, v)                      \
+	__extension__({                              \
+		__typeof__(x) anyrcu_stored_ = (v);  \
+		CMM_ACCESS_ONCE(x) = anyrcu_stored_; \
+		anyrcu_stored_;                      \
 	})
-#define CMM_STORE_SHARED(x, v)                                                                                         \
-	__extension__({                                                                                                \
-		__typeof__(x) anyrcu_v_ = _CMM_STORE_SHARED(x, v);                                                     \
-		cmm_smp_wmc();                                                                                         \
-		(void)anyrcu_v_;                                                                                       \
-		anyrcu_v_;                                                                                             \
+
+#define CMM_LOAD_SHARED(p)           \
+	__extension__({              \
+		cmm_smp_rmc();       \
+		_CMM_LOAD_SHARED(p); \
+	})
+#define CMM_STORE_SHARED(x, v)                                     \
+	__extension__({                                            \
+		__typeof__(x) anyrcu_v_ = _CMM_STORE_SHARED(x, v); \
+		cmm_smp_wmc();                                     \
+		anyrcu_v_;                                         \
 	})
 
 #endif

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * A queue by liburcu's names and layout: any number enqueue at once, without waiting; one at a time dequeues.
+ * A queue by liburcu's names and layout: any number of threads may enqueue at once, without
+ * waiting; one at a time may dequeue.
  *
- *     head.node -> first -> ... -> last        tail.p points to last, or to head.node when the queue is empty
+ *     head.node -> first -> ... -> last
  *
- * Who enqueues takes the place at the tail by one exchange, and only then links the node before it to its own. Between the two the
- * chain has a gap, which others see as a NULL in a node that is not the last: those who may wait do, the others say WOULDBLOCK.
- * The link is a release and is followed with acquire, so a node is seen whole.
+ * tail.p points to last, or to head.node if the queue is empty.
+ *
+ * An enqueue puts its node at the tail by one exchange, and only then links the node before it to
+ * its own. Between the two the chain has a gap, which other threads see as NULL in a node that is
+ * not the last: functions that may wait do so, the others return WOULDBLOCK. The link is stored by
+ * a release and loaded by an acquire, so a node is seen complete.
  */
 #ifndef ANYRCU_COMPAT_URCU_WFCQUEUE_H
 #define ANYRCU_COMPAT_URCU_WFCQUEUE_H
@@ -36,7 +40,7 @@ struct cds_wfcq_node {
 	struct cds_wfcq_node *next;
 };
 
-/* Without a lock, and with the one that cds_wfcq_dequeue_lock() takes; both begin alike. */
+/* Without a lock, and with the lock of cds_wfcq_dequeue_lock(); both begin alike. */
 struct __cds_wfcq_head {
 	struct cds_wfcq_node node;
 };
@@ -56,9 +60,15 @@ union cds_wfcq_head_ptr_t {
 	struct __cds_wfcq_head *_h;
 	struct cds_wfcq_head *h;
 
-	cds_wfcq_head_ptr_t() : _h(NULL) {}
-	cds_wfcq_head_ptr_t(struct __cds_wfcq_head *head) : _h(head) {}
-	cds_wfcq_head_ptr_t(struct cds_wfcq_head *head) : h(head) {}
+	cds_wfcq_head_ptr_t() : _h(NULL)
+	{
+	}
+	cds_wfcq_head_ptr_t(struct __cds_wfcq_head *head) : _h(head)
+	{
+	}
+	cds_wfcq_head_ptr_t(struct cds_wfcq_head *head) : h(head)
+	{
+	}
 };
 
 static inline cds_wfcq_head_ptr_t __cds_wfcq_head_cast(struct __cds_wfcq_head *head)
@@ -137,8 +147,9 @@ static inline void cds_wfcq_dequeue_unlock(struct cds_wfcq_head *head, struct cd
 
 static inline bool anyrcu_wfcq_empty(struct __cds_wfcq_head *head, struct cds_wfcq_tail *tail)
 {
-	/* After an enqueue only one of the two may have changed so far; either tells. */
-	return !__atomic_load_n(&head->node.next, __ATOMIC_ACQUIRE) && __atomic_load_n(&tail->p, __ATOMIC_ACQUIRE) == &head->node;
+	/* During an enqueue only one of the two may have changed so far; either suffices. */
+	return !__atomic_load_n(&head->node.next, __ATOMIC_ACQUIRE) &&
+	       __atomic_load_n(&tail->p, __ATOMIC_ACQUIRE) == &head->node;
 }
 
 static inline bool cds_wfcq_empty(cds_wfcq_head_ptr_t head, struct cds_wfcq_tail *tail)
@@ -147,8 +158,8 @@ static inline bool cds_wfcq_empty(cds_wfcq_head_ptr_t head, struct cds_wfcq_tail
 }
 
 /* Append the chain from @first to @last; true if the queue was not empty. */
-static inline bool anyrcu_wfcq_append(struct __cds_wfcq_head *head, struct cds_wfcq_tail *tail, struct cds_wfcq_node *first,
-				      struct cds_wfcq_node *last)
+static inline bool anyrcu_wfcq_append(struct __cds_wfcq_head *head, struct cds_wfcq_tail *tail,
+				      struct cds_wfcq_node *first, struct cds_wfcq_node *last)
 {
 	struct cds_wfcq_node *before = uatomic_xchg(&tail->p, last);
 
@@ -156,21 +167,22 @@ static inline bool anyrcu_wfcq_append(struct __cds_wfcq_head *head, struct cds_w
 	return before != &head->node;
 }
 
-static inline bool cds_wfcq_enqueue(cds_wfcq_head_ptr_t head, struct cds_wfcq_tail *tail, struct cds_wfcq_node *node)
+static inline bool cds_wfcq_enqueue(cds_wfcq_head_ptr_t head, struct cds_wfcq_tail *tail,
+				    struct cds_wfcq_node *node)
 {
 	return anyrcu_wfcq_append(head._h, tail, node, node);
 }
 
-/* One turn of a wait for an enqueuer between its two steps. */
+/* One round of a wait for an enqueuer between its two steps. */
 static inline void anyrcu_wfcq_wait(int *turns)
 {
 	if (++*turns < 100)
 		caa_cpu_relax();
 	else
-		(void)poll(NULL, 0, 1); /* it does not run: let it */
+		(void)poll(NULL, 0, 1); /* let it run */
 }
 
-/* What follows @node, which is not the last. */
+/* The node after @node, which is not the last. */
 static inline struct cds_wfcq_node *anyrcu_wfcq_follow(struct cds_wfcq_node *node, bool blocking)
 {
 	struct cds_wfcq_node *next;
@@ -184,21 +196,26 @@ static inline struct cds_wfcq_node *anyrcu_wfcq_follow(struct cds_wfcq_node *nod
 	return next;
 }
 
-static inline struct cds_wfcq_node *anyrcu_wfcq_first(struct __cds_wfcq_head *head, struct cds_wfcq_tail *tail, bool blocking)
+static inline struct cds_wfcq_node *anyrcu_wfcq_first(struct __cds_wfcq_head *head,
+						      struct cds_wfcq_tail *tail, bool blocking)
 {
 	return anyrcu_wfcq_empty(head, tail) ? NULL : anyrcu_wfcq_follow(&head->node, blocking);
 }
 
-static inline struct cds_wfcq_node *anyrcu_wfcq_next(struct cds_wfcq_tail *tail, struct cds_wfcq_node *node, bool blocking)
+static inline struct cds_wfcq_node *anyrcu_wfcq_next(struct cds_wfcq_tail *tail,
+						     struct cds_wfcq_node *node, bool blocking)
 {
 	struct cds_wfcq_node *next = __atomic_load_n(&node->next, __ATOMIC_ACQUIRE);
 
 	if (next)
 		return next;
-	return __atomic_load_n(&tail->p, __ATOMIC_ACQUIRE) == node ? NULL : anyrcu_wfcq_follow(node, blocking);
+	return __atomic_load_n(&tail->p, __ATOMIC_ACQUIRE) == node ?
+		       NULL :
+		       anyrcu_wfcq_follow(node, blocking);
 }
 
-static inline struct cds_wfcq_node *anyrcu_wfcq_dequeue(struct __cds_wfcq_head *head, struct cds_wfcq_tail *tail, int *state,
+static inline struct cds_wfcq_node *anyrcu_wfcq_dequeue(struct __cds_wfcq_head *head,
+							struct cds_wfcq_tail *tail, int *state,
 							bool blocking)
 {
 	struct cds_wfcq_node *first = anyrcu_wfcq_first(head, tail, blocking), *next, *last = first;
@@ -209,9 +226,13 @@ static inline struct cds_wfcq_node *anyrcu_wfcq_dequeue(struct __cds_wfcq_head *
 		return first;
 	next = __atomic_load_n(&first->next, __ATOMIC_ACQUIRE);
 	if (!next) {
-		/* The last one, as it seems: then the queue is empty again, unless somebody has the place behind it. */
+		/*
+		 * It seems to be the last one: then the queue becomes empty, unless another thread
+		 * has enqueued behind it.
+		 */
 		__atomic_store_n(&head->node.next, (struct cds_wfcq_node *)NULL, __ATOMIC_RELAXED);
-		if (__atomic_compare_exchange_n(&tail->p, &last, &head->node, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+		if (__atomic_compare_exchange_n(&tail->p, &last, &head->node, false,
+						__ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
 			if (state)
 				*state = CDS_WFCQ_STATE_LAST;
 			return first;
@@ -226,8 +247,13 @@ static inline struct cds_wfcq_node *anyrcu_wfcq_dequeue(struct __cds_wfcq_head *
 	return first;
 }
 
-/* Move all of the source to the end of the destination. The first is taken from it, then the last; what comes between goes with them. */
-static inline enum cds_wfcq_ret anyrcu_wfcq_splice(struct __cds_wfcq_head *to, struct cds_wfcq_tail *to_tail, struct __cds_wfcq_head *from,
+/*
+ * Move all nodes of the source to the end of the destination: take the first node from it, then the
+ * last; the nodes in between stay linked.
+ */
+static inline enum cds_wfcq_ret anyrcu_wfcq_splice(struct __cds_wfcq_head *to,
+						   struct cds_wfcq_tail *to_tail,
+						   struct __cds_wfcq_head *from,
 						   struct cds_wfcq_tail *from_tail, bool blocking)
 {
 	struct cds_wfcq_node *first, *last;
@@ -241,68 +267,80 @@ static inline enum cds_wfcq_ret anyrcu_wfcq_splice(struct __cds_wfcq_head *to, s
 		anyrcu_wfcq_wait(&turns);
 	}
 	last = uatomic_xchg(&from_tail->p, &from->node);
-	return anyrcu_wfcq_append(to, to_tail, first, last) ? CDS_WFCQ_RET_DEST_NON_EMPTY : CDS_WFCQ_RET_DEST_EMPTY;
+	return anyrcu_wfcq_append(to, to_tail, first, last) ? CDS_WFCQ_RET_DEST_NON_EMPTY :
+							      CDS_WFCQ_RET_DEST_EMPTY;
 }
 
-static inline struct cds_wfcq_node *__cds_wfcq_first_blocking(cds_wfcq_head_ptr_t head, struct cds_wfcq_tail *tail)
+static inline struct cds_wfcq_node *__cds_wfcq_first_blocking(cds_wfcq_head_ptr_t head,
+							      struct cds_wfcq_tail *tail)
 {
 	return anyrcu_wfcq_first(head._h, tail, true);
 }
 
-static inline struct cds_wfcq_node *__cds_wfcq_first_nonblocking(cds_wfcq_head_ptr_t head, struct cds_wfcq_tail *tail)
+static inline struct cds_wfcq_node *__cds_wfcq_first_nonblocking(cds_wfcq_head_ptr_t head,
+								 struct cds_wfcq_tail *tail)
 {
 	return anyrcu_wfcq_first(head._h, tail, false);
 }
 
-static inline struct cds_wfcq_node *__cds_wfcq_next_blocking(cds_wfcq_head_ptr_t head, struct cds_wfcq_tail *tail,
+static inline struct cds_wfcq_node *__cds_wfcq_next_blocking(cds_wfcq_head_ptr_t head,
+							     struct cds_wfcq_tail *tail,
 							     struct cds_wfcq_node *node)
 {
 	(void)head;
 	return anyrcu_wfcq_next(tail, node, true);
 }
 
-static inline struct cds_wfcq_node *__cds_wfcq_next_nonblocking(cds_wfcq_head_ptr_t head, struct cds_wfcq_tail *tail,
+static inline struct cds_wfcq_node *__cds_wfcq_next_nonblocking(cds_wfcq_head_ptr_t head,
+								struct cds_wfcq_tail *tail,
 								struct cds_wfcq_node *node)
 {
 	(void)head;
 	return anyrcu_wfcq_next(tail, node, false);
 }
 
-static inline struct cds_wfcq_node *__cds_wfcq_dequeue_with_state_blocking(cds_wfcq_head_ptr_t head, struct cds_wfcq_tail *tail,
-									   int *state)
+static inline struct cds_wfcq_node *__cds_wfcq_dequeue_with_state_blocking(
+	cds_wfcq_head_ptr_t head, struct cds_wfcq_tail *tail, int *state)
 {
 	return anyrcu_wfcq_dequeue(head._h, tail, state, true);
 }
 
-static inline struct cds_wfcq_node *__cds_wfcq_dequeue_with_state_nonblocking(cds_wfcq_head_ptr_t head,
-									      struct cds_wfcq_tail *tail, int *state)
+static inline struct cds_wfcq_node *__cds_wfcq_dequeue_with_state_nonblocking(
+	cds_wfcq_head_ptr_t head, struct cds_wfcq_tail *tail, int *state)
 {
 	return anyrcu_wfcq_dequeue(head._h, tail, state, false);
 }
 
-static inline struct cds_wfcq_node *__cds_wfcq_dequeue_blocking(cds_wfcq_head_ptr_t head, struct cds_wfcq_tail *tail)
+static inline struct cds_wfcq_node *__cds_wfcq_dequeue_blocking(cds_wfcq_head_ptr_t head,
+								struct cds_wfcq_tail *tail)
 {
 	return anyrcu_wfcq_dequeue(head._h, tail, NULL, true);
 }
 
-static inline struct cds_wfcq_node *__cds_wfcq_dequeue_nonblocking(cds_wfcq_head_ptr_t head, struct cds_wfcq_tail *tail)
+static inline struct cds_wfcq_node *__cds_wfcq_dequeue_nonblocking(cds_wfcq_head_ptr_t head,
+								   struct cds_wfcq_tail *tail)
 {
 	return anyrcu_wfcq_dequeue(head._h, tail, NULL, false);
 }
 
-static inline enum cds_wfcq_ret __cds_wfcq_splice_blocking(cds_wfcq_head_ptr_t dest_q_head, struct cds_wfcq_tail *dest_q_tail,
-							   cds_wfcq_head_ptr_t src_q_head, struct cds_wfcq_tail *src_q_tail)
+static inline enum cds_wfcq_ret __cds_wfcq_splice_blocking(cds_wfcq_head_ptr_t dest_q_head,
+							   struct cds_wfcq_tail *dest_q_tail,
+							   cds_wfcq_head_ptr_t src_q_head,
+							   struct cds_wfcq_tail *src_q_tail)
 {
 	return anyrcu_wfcq_splice(dest_q_head._h, dest_q_tail, src_q_head._h, src_q_tail, true);
 }
 
-static inline enum cds_wfcq_ret __cds_wfcq_splice_nonblocking(cds_wfcq_head_ptr_t dest_q_head, struct cds_wfcq_tail *dest_q_tail,
-							      cds_wfcq_head_ptr_t src_q_head, struct cds_wfcq_tail *src_q_tail)
+static inline enum cds_wfcq_ret __cds_wfcq_splice_nonblocking(cds_wfcq_head_ptr_t dest_q_head,
+							      struct cds_wfcq_tail *dest_q_tail,
+							      cds_wfcq_head_ptr_t src_q_head,
+							      struct cds_wfcq_tail *src_q_tail)
 {
 	return anyrcu_wfcq_splice(dest_q_head._h, dest_q_tail, src_q_head._h, src_q_tail, false);
 }
 
-static inline struct cds_wfcq_node *cds_wfcq_dequeue_with_state_blocking(struct cds_wfcq_head *head, struct cds_wfcq_tail *tail,
+static inline struct cds_wfcq_node *cds_wfcq_dequeue_with_state_blocking(struct cds_wfcq_head *head,
+									 struct cds_wfcq_tail *tail,
 									 int *state)
 {
 	struct cds_wfcq_node *node;
@@ -313,29 +351,33 @@ static inline struct cds_wfcq_node *cds_wfcq_dequeue_with_state_blocking(struct 
 	return node;
 }
 
-static inline struct cds_wfcq_node *cds_wfcq_dequeue_blocking(struct cds_wfcq_head *head, struct cds_wfcq_tail *tail)
+static inline struct cds_wfcq_node *cds_wfcq_dequeue_blocking(struct cds_wfcq_head *head,
+							      struct cds_wfcq_tail *tail)
 {
 	return cds_wfcq_dequeue_with_state_blocking(head, tail, NULL);
 }
 
-static inline enum cds_wfcq_ret cds_wfcq_splice_blocking(struct cds_wfcq_head *dest_q_head, struct cds_wfcq_tail *dest_q_tail,
-							 struct cds_wfcq_head *src_q_head, struct cds_wfcq_tail *src_q_tail)
+static inline enum cds_wfcq_ret cds_wfcq_splice_blocking(struct cds_wfcq_head *dest_q_head,
+							 struct cds_wfcq_tail *dest_q_tail,
+							 struct cds_wfcq_head *src_q_head,
+							 struct cds_wfcq_tail *src_q_tail)
 {
 	enum cds_wfcq_ret ret;
 
 	cds_wfcq_dequeue_lock(src_q_head, src_q_tail);
-	ret = anyrcu_wfcq_splice((struct __cds_wfcq_head *)dest_q_head, dest_q_tail, (struct __cds_wfcq_head *)src_q_head, src_q_tail,
-				 true);
+	ret = anyrcu_wfcq_splice((struct __cds_wfcq_head *)dest_q_head, dest_q_tail,
+				 (struct __cds_wfcq_head *)src_q_head, src_q_tail, true);
 	cds_wfcq_dequeue_unlock(src_q_head, src_q_tail);
 	return ret;
 }
 
-#define __cds_wfcq_for_each_blocking(head, tail, node)                                                                 \
-	for ((node) = __cds_wfcq_first_blocking(head, tail); (node) != NULL;                                           \
+#define __cds_wfcq_for_each_blocking(head, tail, node)                       \
+	for ((node) = __cds_wfcq_first_blocking(head, tail); (node) != NULL; \
 	     (node) = __cds_wfcq_next_blocking(head, tail, node))
-#define __cds_wfcq_for_each_blocking_safe(head, tail, node, n)                                                         \
-	for ((node) = __cds_wfcq_first_blocking(head, tail);                                                           \
-	     (node) != NULL && ((n) = __cds_wfcq_next_blocking(head, tail, node), 1); (node) = (n))
+#define __cds_wfcq_for_each_blocking_safe(head, tail, node, n)                        \
+	for ((node) = __cds_wfcq_first_blocking(head, tail);                          \
+	     (node) != NULL && ((n) = __cds_wfcq_next_blocking(head, tail, node), 1); \
+	     (node) = (n))
 
 /* What liburcu has inline with _LGPL_SOURCE. */
 #define _cds_wfcq_node_init cds_wfcq_node_init

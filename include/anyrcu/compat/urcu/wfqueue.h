@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * liburcu's older queue, deprecated there: use urcu/wfcqueue.h. Any number enqueue at once, one at a time dequeues.
+ * liburcu's older queue, deprecated there: use urcu/wfcqueue.h. Any number of threads may enqueue
+ * at once, one at a time may dequeue.
  *
- * The queue is never without a node: a dummy goes behind the last one when that is to be dequeued. tail is where the next node will be linked.
+ * The queue always has a node: before the last node is dequeued, a dummy is added behind it. tail
+ * points to the link for the next node.
  */
 #ifndef ANYRCU_COMPAT_URCU_WFQUEUE_H
 #define ANYRCU_COMPAT_URCU_WFQUEUE_H
@@ -62,18 +64,19 @@ static inline struct cds_wfq_node *___cds_wfq_dequeue_blocking(struct cds_wfq_qu
 {
 	for (;;) {
 		struct cds_wfq_node *node = q->head, *next;
+		int turns;
 
 		if (__atomic_load_n(&q->tail, __ATOMIC_ACQUIRE) == &node->next) {
 			if (node == &q->dummy)
 				return NULL;
-			_cds_wfq_node_init(&q->dummy); /* the last one: something must stay */
+			_cds_wfq_node_init(&q->dummy); /* the last one: a node must stay */
 			_cds_wfq_enqueue(q, &q->dummy);
 		}
-		for (int turns = 0; !(next = __atomic_load_n(&node->next, __ATOMIC_ACQUIRE)); turns++) {
+		for (turns = 0; !(next = __atomic_load_n(&node->next, __ATOMIC_ACQUIRE)); turns++) {
 			if (turns < 100)
 				caa_cpu_relax();
 			else
-				(void)poll(NULL, 0, 1); /* who enqueues does not run: let it */
+				(void)poll(NULL, 0, 1); /* let the enqueuing thread run */
 		}
 		q->head = next;
 		if (node != &q->dummy)
@@ -109,17 +112,20 @@ static inline CDS_WFQ_DEPRECATED void cds_wfq_destroy(struct cds_wfq_queue *q)
 	_cds_wfq_destroy(q);
 }
 
-static inline CDS_WFQ_DEPRECATED void cds_wfq_enqueue(struct cds_wfq_queue *q, struct cds_wfq_node *node)
+static inline CDS_WFQ_DEPRECATED void cds_wfq_enqueue(struct cds_wfq_queue *q,
+						      struct cds_wfq_node *node)
 {
 	_cds_wfq_enqueue(q, node);
 }
 
-static inline CDS_WFQ_DEPRECATED struct cds_wfq_node *__cds_wfq_dequeue_blocking(struct cds_wfq_queue *q)
+static inline CDS_WFQ_DEPRECATED struct cds_wfq_node *__cds_wfq_dequeue_blocking(
+	struct cds_wfq_queue *q)
 {
 	return ___cds_wfq_dequeue_blocking(q);
 }
 
-static inline CDS_WFQ_DEPRECATED struct cds_wfq_node *cds_wfq_dequeue_blocking(struct cds_wfq_queue *q)
+static inline CDS_WFQ_DEPRECATED struct cds_wfq_node *cds_wfq_dequeue_blocking(
+	struct cds_wfq_queue *q)
 {
 	return _cds_wfq_dequeue_blocking(q);
 }

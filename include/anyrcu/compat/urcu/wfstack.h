@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * A stack by liburcu's names and layout: any number push at once, without waiting.
+ * A stack by liburcu's names and layout: any number of threads may push at once, without waiting.
  *
- * Who pushes takes the place at the top by one exchange, and only then links its node to the one below: until then the node has NULL there,
- * and who pops waits or says WOULDBLOCK. The bottom is a mark, so that NULL means nothing else. Pops exclude each other, by the
- * stack's lock or by the caller, or a node may come back under a pop that is under way; or they hold a read-side section, and nodes are
- * reused after a grace period.
+ * A push puts its node at the top by one exchange, and only then links it to the node below: until
+ * then the link is NULL, and a pop waits or returns WOULDBLOCK. The bottom has a special mark, so
+ * NULL has no other meaning. Pops must exclude each other, by the stack's lock or the caller's, as
+ * otherwise a node could come back during a pop; or they must be in a read-side section, and nodes
+ * may be reused only after a grace period.
  */
 #ifndef ANYRCU_COMPAT_URCU_WFSTACK_H
 #define ANYRCU_COMPAT_URCU_WFSTACK_H
@@ -32,7 +33,7 @@ struct cds_wfs_head {
 	struct cds_wfs_node node;
 };
 
-/* Without a lock, and with the one that cds_wfs_pop_lock() takes; both begin alike. */
+/* Without a lock, and with the lock of cds_wfs_pop_lock(); both begin alike. */
 struct __cds_wfs_stack {
 	struct cds_wfs_head *head;
 };
@@ -48,9 +49,15 @@ union cds_wfs_stack_ptr_t {
 	struct __cds_wfs_stack *_s;
 	struct cds_wfs_stack *s;
 
-	cds_wfs_stack_ptr_t() : _s(NULL) {}
-	cds_wfs_stack_ptr_t(struct __cds_wfs_stack *stack) : _s(stack) {}
-	cds_wfs_stack_ptr_t(struct cds_wfs_stack *stack) : s(stack) {}
+	cds_wfs_stack_ptr_t() : _s(NULL)
+	{
+	}
+	cds_wfs_stack_ptr_t(struct __cds_wfs_stack *stack) : _s(stack)
+	{
+	}
+	cds_wfs_stack_ptr_t(struct cds_wfs_stack *stack) : s(stack)
+	{
+	}
 };
 #else
 typedef union {
@@ -118,7 +125,7 @@ static inline int cds_wfs_push(cds_wfs_stack_ptr_t u_stack, struct cds_wfs_node 
 	return below != CDS_WFS_END;
 }
 
-/* What is below @node, the mark included. */
+/* The node below @node, or the mark. */
 static inline struct cds_wfs_node *anyrcu_wfs_below(struct cds_wfs_node *node, bool blocking)
 {
 	struct cds_wfs_node *below;
@@ -130,24 +137,26 @@ static inline struct cds_wfs_node *anyrcu_wfs_below(struct cds_wfs_node *node, b
 		if (++turns < 100)
 			caa_cpu_relax();
 		else
-			(void)poll(NULL, 0, 1); /* who pushes does not run: let it */
+			(void)poll(NULL, 0, 1); /* let the pushing thread run */
 	}
 	return below;
 }
 
-static inline struct cds_wfs_node *anyrcu_wfs_pop(struct __cds_wfs_stack *s, int *state, bool blocking)
+static inline struct cds_wfs_node *anyrcu_wfs_pop(struct __cds_wfs_stack *s, int *state,
+						  bool blocking)
 {
 	struct cds_wfs_head *top = __atomic_load_n(&s->head, __ATOMIC_ACQUIRE);
 
 	if (state)
 		*state = 0;
 	while (top != CDS_WFS_END) {
-		struct cds_wfs_node *node = (struct cds_wfs_node *)top, *below = anyrcu_wfs_below(node, blocking);
+		struct cds_wfs_node *node = (struct cds_wfs_node *)top,
+				    *below = anyrcu_wfs_below(node, blocking);
 
 		if (below == CDS_WFS_WOULDBLOCK)
 			return below;
-		if (__atomic_compare_exchange_n(&s->head, &top, (struct cds_wfs_head *)below, false, __ATOMIC_SEQ_CST,
-						__ATOMIC_ACQUIRE)) {
+		if (__atomic_compare_exchange_n(&s->head, &top, (struct cds_wfs_head *)below, false,
+						__ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE)) {
 			if (state && (struct cds_wfs_head *)below == CDS_WFS_END)
 				*state = CDS_WFS_STATE_LAST;
 			return node;
@@ -158,12 +167,14 @@ static inline struct cds_wfs_node *anyrcu_wfs_pop(struct __cds_wfs_stack *s, int
 	return NULL;
 }
 
-static inline struct cds_wfs_node *__cds_wfs_pop_with_state_blocking(cds_wfs_stack_ptr_t u_stack, int *state)
+static inline struct cds_wfs_node *__cds_wfs_pop_with_state_blocking(cds_wfs_stack_ptr_t u_stack,
+								     int *state)
 {
 	return anyrcu_wfs_pop(u_stack._s, state, true);
 }
 
-static inline struct cds_wfs_node *__cds_wfs_pop_with_state_nonblocking(cds_wfs_stack_ptr_t u_stack, int *state)
+static inline struct cds_wfs_node *__cds_wfs_pop_with_state_nonblocking(cds_wfs_stack_ptr_t u_stack,
+									int *state)
 {
 	return anyrcu_wfs_pop(u_stack._s, state, false);
 }
@@ -190,7 +201,8 @@ static inline struct cds_wfs_head *__cds_wfs_pop_all(cds_wfs_stack_ptr_t u_stack
 	return anyrcu_wfs_pop_all(u_stack._s);
 }
 
-static inline struct cds_wfs_node *cds_wfs_pop_with_state_blocking(struct cds_wfs_stack *s, int *state)
+static inline struct cds_wfs_node *cds_wfs_pop_with_state_blocking(struct cds_wfs_stack *s,
+								   int *state)
 {
 	struct cds_wfs_node *node;
 
@@ -215,7 +227,7 @@ static inline struct cds_wfs_head *cds_wfs_pop_all_blocking(struct cds_wfs_stack
 	return head;
 }
 
-/* Through what __cds_wfs_pop_all() has returned, NULL included. */
+/* Iterate over the result of __cds_wfs_pop_all(), which may be NULL. */
 static inline struct cds_wfs_node *cds_wfs_first(struct cds_wfs_head *head)
 {
 	return head == NULL || head == CDS_WFS_END ? NULL : &head->node;
@@ -238,10 +250,11 @@ static inline struct cds_wfs_node *cds_wfs_next_nonblocking(struct cds_wfs_node 
 	return anyrcu_wfs_next(node, false);
 }
 
-#define cds_wfs_for_each_blocking(head, node)                                                                          \
+#define cds_wfs_for_each_blocking(head, node) \
 	for ((node) = cds_wfs_first(head); (node) != NULL; (node) = cds_wfs_next_blocking(node))
-#define cds_wfs_for_each_blocking_safe(head, node, n)                                                                  \
-	for ((node) = cds_wfs_first(head); (node) != NULL && ((n) = cds_wfs_next_blocking(node), 1); (node) = (n))
+#define cds_wfs_for_each_blocking_safe(head, node, n) \
+	for ((node) = cds_wfs_first(head);            \
+	     (node) != NULL && ((n) = cds_wfs_next_blocking(node), 1); (node) = (n))
 
 /* What liburcu has inline with _LGPL_SOURCE. */
 #define _cds_wfs_node_init cds_wfs_node_init

@@ -4,7 +4,7 @@
  *     ANYRCU_URCU_NAME(x)   the flavour's name for x
  *     ANYRCU_URCU_SELF      its number
  *     ANYRCU_URCU_IS_QSBR   1 or 0
- * and takes them back behind this. Therefore without a guard.
+ * and undefines them afterwards. Therefore this header has no include guard.
  */
 #if ANYRCU_URCU_IS_QSBR
 static inline void ANYRCU_URCU_NAME(read_lock)(void)
@@ -22,7 +22,7 @@ static inline int ANYRCU_URCU_NAME(read_ongoing)(void)
 	return anyrcu_urcu_online;
 }
 
-/* In a thread that is online already it is a quiescent state, as it is in liburcu. */
+/* In a thread that is online already it is a quiescent state, as in liburcu. */
 static inline void ANYRCU_URCU_NAME(thread_online)(void)
 {
 	if (anyrcu_urcu_online)
@@ -115,7 +115,8 @@ static inline bool ANYRCU_URCU_NAME(poll_state_synchronize_rcu)(struct urcu_gp_p
 	return anyrcu_gp_done(state.grace_period_id);
 }
 
-static inline void ANYRCU_URCU_NAME(call_rcu)(struct rcu_head *head, void (*func)(struct rcu_head *head))
+static inline void ANYRCU_URCU_NAME(call_rcu)(struct rcu_head *head,
+					      void (*func)(struct rcu_head *head))
 {
 	anyrcu_urcu_call(ANYRCU_URCU_SELF, head, func);
 }
@@ -125,14 +126,15 @@ static inline void ANYRCU_URCU_NAME(barrier)(void)
 	anyrcu_urcu_barrier(ANYRCU_URCU_SELF);
 }
 
-static inline struct call_rcu_data *ANYRCU_URCU_NAME(create_call_rcu_data)(unsigned long flags, int cpu_affinity)
+static inline struct call_rcu_data *ANYRCU_URCU_NAME(create_call_rcu_data)(unsigned long flags,
+									   int cpu_affinity)
 {
 	return anyrcu_urcu_create(ANYRCU_URCU_SELF, flags, cpu_affinity);
 }
 
 static inline void ANYRCU_URCU_NAME(call_rcu_data_free)(struct call_rcu_data *crdp)
 {
-	anyrcu_urcu_free(ANYRCU_URCU_SELF, crdp);
+	ANYRCU_URCU_FREE(ANYRCU_URCU_SELF, crdp);
 }
 
 static inline pthread_t ANYRCU_URCU_NAME(get_call_rcu_thread)(struct call_rcu_data *crdp)
@@ -177,7 +179,7 @@ static inline int ANYRCU_URCU_NAME(create_all_cpu_call_rcu_data)(unsigned long f
 
 static inline void ANYRCU_URCU_NAME(free_all_cpu_call_rcu_data)(void)
 {
-	anyrcu_urcu_free_all(ANYRCU_URCU_SELF);
+	ANYRCU_URCU_FREE_ALL(ANYRCU_URCU_SELF);
 }
 
 static inline void ANYRCU_URCU_NAME(call_rcu_before_fork)(void)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
-/* Take the plain names back. */
+/* Undefine the plain names. */
 #undef rcu_read_lock
 #undef rcu_read_unlock
 #undef rcu_read_ongoing

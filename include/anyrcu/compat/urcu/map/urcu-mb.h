@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
-/* The plain names mean the flavour mb; and the names with the flavour behind them, from before those with it in front. */
+/*
+ * The plain names mean the flavour mb; and so do the older names, which end with the flavour
+ * instead of beginning with it.
+ */
 #undef ANYRCU_URCU_MAP
 #undef ANYRCU_URCU_MAP_
 #define ANYRCU_URCU_MAP(x) urcu_mb_##x

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * The fast path for most acquisitions and releases: an acquisition that was checked before, and the
+ * release of the lock that was acquired last. Inline, for hosts that know the type of their locks.
+ */
+#ifndef ANYRCU_LOCKDEP_AGAIN_H
+#define ANYRCU_LOCKDEP_AGAIN_H
+
+#include <lockdep/engine.h>
+
+static inline void took(struct thread *t, const void *lock, const void *ip)
+{
+	struct took *new = &t->took[t->ntook++ % TOOK];
+
+	new->lock = lock;
+	new->ip = ip;
+	if (unlikely(load(&tables->joins)))
+		wait_check(t, new);
+}
+
+/*
+ * An entry is reserved by depth before it is written. Its class makes it complete, and is stored
+ * last, with all of facts.
+ */
+static inline void push(struct thread *t, const struct held *n)
+{
+	struct held *h = &t->held[t->depth];
+
+	t->depth++;
+	compiler_barrier();
+	h->lock = n->lock;
+	h->ip = n->ip;
+	h->chain = n->chain;
+	compiler_barrier();
+	store(&h->facts, n->facts);
+}
+
+/*
+ * A thread remembers some acquisitions for which is_old() found nothing new. is_old() finds nothing
+ * new again for the same lock (its slot and generation), type and how, on top of the same chain, if
+ * no further signals are unblocked. Nothing else that it depends on changes. The host reports
+ * preemption and handlers, and then this path is not used. A class only ever gains uses with
+ * unblocked signals. Whether the process has one thread is part of the chain of the bottom entry,
+ * so everything remembered is forgotten when the process gets its second thread (see
+ * lockdep_not_alone()). For hosts that do not report signal masks, nothing is remembered.
+ *
+ * A handler may come at any instruction, and remember other acquisitions. "checking" keeps it from
+ * writing while the interrupted code writes; interrupted code that only reads finds nchecked
+ * changed.
+ */
+static inline struct checked *checked_place(struct thread *t, const void *lock)
+{
+	return &t->checked[((uintptr_t)lock >> 3 ^ (uintptr_t)lock >> 7) % CHECKED];
+}
+
+/* Together with the lock, the key identifies the type and how exactly. */
+static inline uint64_t checked_key(const void *lock, const struct anyrcu_lock_type *type,
+				   unsigned how)
+{
+	return (uintptr_t)lock ^ ((uintptr_t)type | (uint64_t)how << 56);
+}
+
+/*
+ * As lockdep_acquire() for orders of single locks; @open: the unblocked signals. False: the
+ * acquisition is not remembered, and nothing was done.
+ */
+static inline __attribute__((always_inline)) bool acquire_again(struct thread *t, const void *lock,
+								const struct anyrcu_lock_type *type,
+								unsigned how, const void *ip,
+								uint64_t open)
+{
+	const struct checked *c = checked_place(t, lock);
+	uint32_t version = t->nchecked, depth = t->depth;
+	struct held *h = &t->held[depth];
+	struct held n = { .lock = lock, .ip = ip };
+
+	compiler_barrier();
+	if (c->key != checked_key(lock, type, how) || (open & ~c->open))
+		return false;
+	n.chain = c->chain;
+	n.facts = c->facts;
+	if (load(&c->slot->lock) != lock || load(&c->slot->generation) != n.generation)
+		return false;
+	if (depth ? h[-1].chain != c->below || !h[-1].class : c->below != 0)
+		return false;
+	compiler_barrier();
+	if ((t->odd[0] | t->odd[1] | (version ^ t->nchecked)) || depth >= 16)
+		return false;
+	push(t, &n);
+	if (!(how & ANYRCU_LOCK_TRY))
+		took(t, lock, ip);
+	return true;
+}
+
+/* As lockdep_release(). False: the lock is not the topmost, and nothing was done. */
+static inline __attribute__((always_inline)) bool release_topmost(struct thread *t,
+								  const void *lock)
+{
+	uint32_t depth = t->depth;
+
+	if (unlikely(depth <= t->base || t->held[depth - 1].lock != lock))
+		return false;
+	t->held[depth - 1].class = 0;
+	compiler_barrier();
+	t->depth = depth - 1;
+	return true;
+}
+
+#endif
