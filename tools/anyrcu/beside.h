@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
-/* Where the tool finds what belongs to it: in the build beside it, installed at @installed, from where it lies itself. */
+/*
+ * Where the tool finds what belongs to it: in the build beside it, installed at @installed, from
+ * where it lies itself.
+ */
 #ifndef ANYRCU_TOOL_BESIDE_H
 #define ANYRCU_TOOL_BESIDE_H
 

@@ -13,14 +13,9 @@ static const struct command {
 	const char *name;
 	int (*run)(int argc, char **argv);
 } commands[] = {
-	{ "contexts", cmd_contexts },
-	{ "lockdep", cmd_lockdep },
-	{ "policies", cmd_policies },
-	{ "record", cmd_record },
-	{ "replay", cmd_replay },
-	{ "scale", cmd_scale },
-	{ "torture", cmd_torture },
-	{ "urcu", cmd_urcu },
+	{ "contexts", cmd_contexts }, { "lockdep", cmd_lockdep }, { "lockstat", cmd_lockstat },
+	{ "policies", cmd_policies }, { "record", cmd_record },	  { "replay", cmd_replay },
+	{ "scale", cmd_scale },	      { "torture", cmd_torture }, { "urcu", cmd_urcu },
 };
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -52,15 +47,31 @@ static const struct argp argp = {
 	.doc = "Measure, attack and use deferred reclamation, and watch locks.\v"
 	       "Commands:\n"
 	       "  contexts  call each entry point from each context, and print what happens\n"
-	       "  lockdep   run a program and report what its locks could come to\n"
-	       "  policies  compare the ways in which a deferral can come by a page\n"
+	       "  lockdep   run a program and report locking bugs that another run could hit\n"
+	       "  lockstat  run a program and print what its locks cost\n"
+	       "  policies  compare the ways in which a deferral can obtain a page\n"
 	       "  record    run a program and write down what it allocates and frees\n"
 	       "  replay    do what a trace says again, with every free deferred, once for each scheme\n"
 	       "  scale     measure synthetic loads\n"
 	       "  torture   attack the library, and see whether it holds\n"
 	       "  urcu      run a program built for liburcu with its deferral on anyrcu\n\n"
-	       "'anyrcu COMMAND --help' says more. The manual is anyrcu(1).",
+	       "'anyrcu help COMMAND' says more. The manual is anyrcu(1).",
 };
+
+/* "anyrcu help [COMMAND]" and "anyrcu [COMMAND] -h", as many tools have it. */
+static void accept_help(int argc, char **argv)
+{
+	static char help[] = "--help";
+
+	if (argc > 1 && !strcmp(argv[1], "help")) {
+		argv[1] = argc > 2 ? argv[2] : help;
+		if (argc > 2)
+			argv[2] = help;
+	}
+	for (int i = 1; i < argc && i <= 2; i++)
+		if (!strcmp(argv[i], "-h"))
+			argv[i] = help;
+}
 
 int main(int argc, char **argv)
 {
@@ -68,6 +79,7 @@ int main(int argc, char **argv)
 	char name[40];
 	int at = 1;
 
+	accept_help(argc, argv);
 	argp_err_exit_status = 2;
 	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &command);
 	while (strcmp(argv[at], command->name))

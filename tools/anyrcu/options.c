@@ -6,9 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "scheme.h"
+#include "bench/scheme.h"
 
-uint64_t option_number(struct argp_state *state, const char *option, const char *arg, uint64_t min, uint64_t max)
+uint64_t option_number(struct argp_state *state, const char *option, const char *arg, uint64_t min,
+		       uint64_t max)
 {
 	const char *suffixes = "KMG", *suffix;
 	unsigned long long n;
@@ -16,8 +17,8 @@ uint64_t option_number(struct argp_state *state, const char *option, const char 
 	char *end;
 
 	/*
-	 * Too large a number becomes the largest, which is out of range; so does one that the suffix would make too
-	 * large.
+	 * Too large a number becomes the largest, which is out of range; so does one that the
+	 * suffix would make too large.
 	 */
 	n = strtoull(arg, &end, 10);
 	suffix = *end ? strchr(suffixes, *end) : NULL;
@@ -26,8 +27,8 @@ uint64_t option_number(struct argp_state *state, const char *option, const char 
 		end++;
 	}
 	if (!isdigit((unsigned char)*arg) || *end || n > max >> shift || n << shift < min)
-		argp_error(state, "%s: '%s' is not a number from %llu to %llu", option, arg, (unsigned long long)min,
-			   (unsigned long long)max);
+		argp_error(state, "%s: '%s' is not a number from %llu to %llu", option, arg,
+			   (unsigned long long)min, (unsigned long long)max);
 	return n << shift;
 }
 
@@ -39,7 +40,8 @@ static void add_scheme(struct argp_state *state, struct options *o, const char *
 		if (strcmp(known->name, name))
 			continue;
 		if (!known->scheme)
-			argp_error(state, "--schemes: '%s' is not in this build: it needs %s", name, known->needs);
+			argp_error(state, "--schemes: '%s' is not in this build: it needs %s", name,
+				   known->needs);
 		for (size_t j = 0; j < o->nschemes; j++)
 			if (o->schemes[j] == known->scheme)
 				argp_error(state, "--schemes: '%s' twice", name);
@@ -72,9 +74,11 @@ enum { SCHEMES = 256, READERS, THREADS, ROUNDS, JSON };
 
 static const struct argp_option common_options[] = {
 	{ "schemes", SCHEMES, "LIST", 0, "The schemes to compare, separated by commas [all]", 0 },
-	{ "readers", READERS, "N", 0, "Threads that read beside those that defer, 0 to 256 [1]", 0 },
+	{ "readers", READERS, "N", 0, "Threads that read beside those that defer, 0 to 256 [1]",
+	  0 },
 	{ "threads", THREADS, "N", 0, "Threads that defer, 1 to 256 [flood: 2, otherwise 1]", 0 },
-	{ "rounds", ROUNDS, "N", 0, "Repeat all of it, interleaved, 1 to 101 times [3, with --quick 1]", 0 },
+	{ "rounds", ROUNDS, "N", 0,
+	  "Repeat all of it, interleaved, 1 to 101 times [3, with --quick 1]", 0 },
 	{ "json", JSON, "FILE", OPTION_ARG_OPTIONAL,
 	  "Print JSON instead of tables, or write it to FILE beside them", 0 },
 	{ 0 },
@@ -133,10 +137,13 @@ static char *help(int key, const char *text, void *input)
 		if (known->scheme)
 			fprintf(f, "  %-22s%s\n", known->name, known->scheme->about);
 		else
-			fprintf(f, "  %-22snot in this build: needs %s\n", known->name, known->needs);
+			fprintf(f, "  %-22snot in this build: needs %s\n", known->name,
+				known->needs);
 	}
 	fclose(f);
 	return list;
 }
 
-const struct argp common_argp = { .options = common_options, .parser = parse, .doc = "\v ", .help_filter = help };
+const struct argp common_argp = {
+	.options = common_options, .parser = parse, .doc = "\v ", .help_filter = help
+};

@@ -11,9 +11,11 @@
 extern const struct argp common_argp;
 
 /*
- * A number from @min to @max, with K, M or G behind it or not. Anything else ends the program, with a message about
+ * A number from @min to @max, with K, M or G behind it or not. Anything else ends the program, with
+ * a message about
  * @option.
  */
-uint64_t option_number(struct argp_state *state, const char *option, const char *arg, uint64_t min, uint64_t max);
+uint64_t option_number(struct argp_state *state, const char *option, const char *arg, uint64_t min,
+		       uint64_t max);
 
 #endif

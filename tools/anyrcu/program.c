@@ -27,16 +27,25 @@ void program_prepare(struct program *p, const char *name, const char *from_bindi
 		program_die(name, strerror(err));
 	/* The dynamic linker splits the variable there, and knows no way to quote. */
 	if (strpbrk(p->preload, ": "))
-		program_die(p->preload, "cannot be preloaded from a path with a colon or a space in it");
+		program_die(p->preload,
+			    "cannot be preloaded from a path with a colon or a space in it");
 }
 
 static _Noreturn void run(struct program *p, int report)
 {
-	const char *others = getenv("LD_PRELOAD");
-	char *preload;
+	const char *others = getenv("LD_PRELOAD"), *asan = getenv("ASAN_OPTIONS");
+	char *preload, *asan_options;
 	int error;
 
-	if (asprintf(&preload, "%s%s%s", p->preload, others && *others ? ":" : "", others ? others : "") >= 0 &&
+	/*
+	 * AddressSanitizer would rather end than not be the first; what we preload calls what it
+	 * stands for, and does no harm before it.
+	 */
+	if (asprintf(&asan_options, "verify_asan_link_order=0%s%s", asan && *asan ? ":" : "",
+		     asan ? asan : "") >= 0 &&
+	    setenv("ASAN_OPTIONS", asan_options, 1) == 0 &&
+	    asprintf(&preload, "%s%s%s", p->preload, others && *others ? ":" : "",
+		     others ? others : "") >= 0 &&
 	    setenv("LD_PRELOAD", preload, 1) == 0) {
 		signal(SIGCHLD, p->on_child);
 		signal(SIGXFSZ, p->on_too_large);

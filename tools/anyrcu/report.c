@@ -13,8 +13,8 @@
 #include <gnu/libc-version.h>
 #endif
 
-#include "measure.h"
-#include "scheme.h"
+#include "bench/measure.h"
+#include "bench/scheme.h"
 #include "tool.h"
 
 #define NAME_MAX_LEN 64
@@ -82,7 +82,11 @@ static void print_value(FILE *f, enum unit unit, double v)
 		prefix++;
 	}
 	whole = (unit == COUNT || unit == BYTES) && prefix == 0;
-	fprintf(f, "%.*f%s", whole || fabs(v) >= 100 ? 0 : fabs(v) < 10 ? 2 : 1, v, names[unit][prefix]);
+	fprintf(f, "%.*f%s",
+		whole || fabs(v) >= 100 ? 0 :
+		fabs(v) < 10		? 2 :
+					  1,
+		v, names[unit][prefix]);
 }
 
 static char *cell(const struct column *c, struct spread s, double reference, unsigned rounds)
@@ -105,8 +109,8 @@ static char *cell(const struct column *c, struct spread s, double reference, uns
 	return check(text);
 }
 
-static void print_table(const struct bench *b, size_t nrows, char (*names)[NAME_MAX_LEN], const struct spread *s,
-			size_t reference, unsigned rounds)
+static void print_table(const struct bench *b, size_t nrows, char (*names)[NAME_MAX_LEN],
+			const struct spread *s, size_t reference, unsigned rounds)
 {
 	char **cells = check(calloc(nrows * b->ncolumns, sizeof(*cells)));
 	int name_width = 0, *width = check(calloc(b->ncolumns, sizeof(*width)));
@@ -114,12 +118,15 @@ static void print_table(const struct bench *b, size_t nrows, char (*names)[NAME_
 	for (size_t c = 0; c < b->ncolumns; c++)
 		width[c] = strlen(b->columns[c].title);
 	for (size_t r = 0; r < nrows; r++) {
-		name_width = (int)strlen(names[r]) > name_width ? (int)strlen(names[r]) : name_width;
+		name_width =
+			(int)strlen(names[r]) > name_width ? (int)strlen(names[r]) : name_width;
 		for (size_t c = 0; c < b->ncolumns; c++) {
 			size_t at = r * b->ncolumns + c;
 
-			cells[at] = cell(&b->columns[c], s[at], s[reference * b->ncolumns + c].median, rounds);
-			width[c] = (int)strlen(cells[at]) > width[c] ? (int)strlen(cells[at]) : width[c];
+			cells[at] = cell(&b->columns[c], s[at],
+					 s[reference * b->ncolumns + c].median, rounds);
+			width[c] = (int)strlen(cells[at]) > width[c] ? (int)strlen(cells[at]) :
+								       width[c];
 		}
 	}
 	printf("%s%s: %s\n\n%-*s", report.tables++ ? "\n" : "", b->name, b->title, name_width, "");
@@ -147,8 +154,8 @@ static json_t *number(double v)
 	return isnan(v) ? json_null() : json_real(v);
 }
 
-static json_t *row_json(const struct bench *b, const char *name, const struct spread *s, const double *values,
-			unsigned rounds, size_t stride)
+static json_t *row_json(const struct bench *b, const char *name, const struct spread *s,
+			const double *values, unsigned rounds, size_t stride)
 {
 	json_t *row = check(json_pack("{s:s}", "name", name));
 
@@ -158,23 +165,25 @@ static json_t *row_json(const struct bench *b, const char *name, const struct sp
 		for (unsigned i = 0; i < rounds; i++)
 			json_array_append_new(all, number(values[i * stride + c]));
 		json_object_set_new(row, b->columns[c].key,
-				    check(json_pack("{s:o, s:o, s:o, s:o}", "median", number(s[c].median), "min",
-						    number(s[c].min), "max", number(s[c].max), "rounds", all)));
+				    check(json_pack("{s:o, s:o, s:o, s:o}", "median",
+						    number(s[c].median), "min", number(s[c].min),
+						    "max", number(s[c].max), "rounds", all)));
 	}
 	return row;
 }
 
-static void add_json(const struct bench *b, size_t nrows, char (*names)[NAME_MAX_LEN], const struct spread *s,
-		     const double *values, unsigned rounds)
+static void add_json(const struct bench *b, size_t nrows, char (*names)[NAME_MAX_LEN],
+		     const struct spread *s, const double *values, unsigned rounds)
 {
 	json_t *rows = check(json_array());
 
 	for (size_t r = 0; r < nrows; r++)
-		json_array_append_new(rows, row_json(b, names[r], s + r * b->ncolumns, values + r * b->ncolumns, rounds,
+		json_array_append_new(rows, row_json(b, names[r], s + r * b->ncolumns,
+						     values + r * b->ncolumns, rounds,
 						     nrows * b->ncolumns));
 	json_array_append_new(report.benches,
-			      check(json_pack("{s:s, s:s, s:s, s:o}", "name", b->name, "title", b->title, "notes",
-					      b->notes, "rows", rows)));
+			      check(json_pack("{s:s, s:s, s:s, s:o}", "name", b->name, "title",
+					      b->title, "notes", b->notes, "rows", rows)));
 }
 
 /* The processor's name, where the kernel says it. */
@@ -205,8 +214,8 @@ static json_t *machine(void)
 
 	uname(&u);
 	m = check(json_pack("{s:o, s:i, s:s, s:s, s:s*}", "cpu", cpu_model(), "cpus",
-			    (int)sysconf(_SC_NPROCESSORS_ONLN), "kernel", u.release, "arch", u.machine, "preload",
-			    preload && *preload ? preload : NULL));
+			    (int)sysconf(_SC_NPROCESSORS_ONLN), "kernel", u.release, "arch",
+			    u.machine, "preload", preload && *preload ? preload : NULL));
 #ifdef __GLIBC__
 	json_object_set_new(m, "glibc", json_string(gnu_get_libc_version()));
 #endif
@@ -225,7 +234,8 @@ static void print_machine(const json_t *m)
 	const char *key, *separator = "";
 	const json_t *value;
 
-	json_object_foreach((json_t *)m, key, value) {
+	json_object_foreach((json_t *)m, key, value)
+	{
 		printf("%s%s ", separator, key);
 		if (json_is_integer(value))
 			printf("%" JSON_INTEGER_FORMAT, json_integer_value(value));
@@ -239,12 +249,13 @@ static void print_machine(const json_t *m)
 /* What was asked for; 0 is the default of the bench. */
 static json_t *options_json(const struct options *o)
 {
-	return check(json_pack("{s:i, s:i, s:i, s:i, s:b, s:I, s:I, s:I, s:I, s:I, s:I}",
-			       "readers", (int)o->readers, "threads", (int)o->threads,
-			       "reader_share", (int)o->reader_share, "rounds", (int)o->rounds, "quick", (int)o->quick,
-			       "size", (json_int_t)o->size, "objects", (json_int_t)o->objects,
-			       "depth", (json_int_t)o->depth, "seconds", (json_int_t)o->seconds,
-			       "limit", (json_int_t)o->limit, "repeat", (json_int_t)o->repeat));
+	return check(json_pack("{s:i, s:i, s:i, s:i, s:b, s:I, s:I, s:I, s:I, s:I, s:I}", "readers",
+			       (int)o->readers, "threads", (int)o->threads, "reader_share",
+			       (int)o->reader_share, "rounds", (int)o->rounds, "quick",
+			       (int)o->quick, "size", (json_int_t)o->size, "objects",
+			       (json_int_t)o->objects, "depth", (json_int_t)o->depth, "seconds",
+			       (json_int_t)o->seconds, "limit", (json_int_t)o->limit, "repeat",
+			       (json_int_t)o->repeat));
 }
 
 /* ---- a report ---- */
@@ -254,8 +265,9 @@ void report_begin(const char *command, const struct options *o)
 	json_t *m = machine();
 
 	report.benches = check(json_array());
-	report.json = check(json_pack("{s:s, s:s, s:o, s:o, s:o}", "anyrcu", TOOL_VERSION, "command", command,
-				      "machine", m, "options", options_json(o), "benches", report.benches));
+	report.json = check(json_pack("{s:s, s:s, s:o, s:o, s:o}", "anyrcu", TOOL_VERSION,
+				      "command", command, "machine", m, "options", options_json(o),
+				      "benches", report.benches));
 	if (!o->json || o->json_file)
 		print_machine(m);
 }
@@ -289,7 +301,8 @@ void report_bench(const struct bench *b, const struct options *o)
 		for (size_t i = 0; i < nrows; i++) {
 			size_t r = (i + round) % nrows;
 
-			report.failed += !b->measure(o, r, names[r], values + round * n + r * b->ncolumns);
+			report.failed +=
+				!b->measure(o, r, names[r], values + round * n + r * b->ncolumns);
 		}
 	}
 	for (size_t i = 0; i < n; i++)
@@ -309,7 +322,8 @@ int report_end(const struct options *o)
 	bool written = true;
 
 	if (o->json) {
-		written = f && json_dumpf(report.json, f, JSON_INDENT(1)) == 0 && fputc('\n', f) != EOF;
+		written = f && json_dumpf(report.json, f, JSON_INDENT(1)) == 0 &&
+			  fputc('\n', f) != EOF;
 		written = written && fflush(f) == 0;
 	}
 	if (!written)

@@ -28,11 +28,12 @@ struct column {
 	const char *key, *title; /* in JSON, in the table */
 	enum unit unit;
 	bool spread; /* show the smallest and largest too */
-	bool ratio;  /* show the ratio to the reference row */
+	bool ratio; /* show the ratio to the reference row */
 };
 
 /*
- * A bench makes one table. Rows are measured one by one, in processes of their own, in each round once.
+ * A bench makes one table. Rows are measured one by one, in processes of their own, in each round
+ * once.
  */
 struct bench {
 	const char *name, *title, *notes;
@@ -44,11 +45,17 @@ struct bench {
 	size_t (*rows)(const struct options *o);
 	/* A name for row @row, in @name of @size bytes. */
 	void (*row_name)(const struct options *o, size_t row, char *name, size_t size);
-	/* Fill @values, one for each column, which are NAN before. False: it failed, which has been said. */
+	/*
+	 * Fill @values, one for each column, which are NAN before. False: it failed, which has been
+	 * said.
+	 */
 	bool (*measure)(const struct options *o, size_t row, const char *name, double *values);
 };
 
-/* Start a report, run benches, end it. The benches are printed as they come; end returns the exit status. */
+/*
+ * Start a report, run benches, end it. The benches are printed as they come; end returns the exit
+ * status.
+ */
 void report_begin(const char *command, const struct options *o);
 void report_bench(const struct bench *b, const struct options *o);
 int report_end(const struct options *o);
@@ -61,6 +68,7 @@ void scheme_row_name(const struct options *o, size_t row, char *name, size_t siz
 
 int cmd_contexts(int argc, char **argv);
 int cmd_lockdep(int argc, char **argv);
+int cmd_lockstat(int argc, char **argv);
 int cmd_policies(int argc, char **argv);
 int cmd_record(int argc, char **argv);
 int cmd_replay(int argc, char **argv);

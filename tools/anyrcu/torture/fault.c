@@ -2,18 +2,18 @@
 /* Trouble, and mistakes. */
 #define _GNU_SOURCE
 #include <base/compiler.h>
-#include <port/port.h>
+#include <port/process.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "torture.h"
+#include "torture/torture.h"
 
 __thread struct me me __attribute__((tls_model("initial-exec")));
 uint64_t breaks_armed;
-uint32_t breaks_rseq_linger;
+__thread uint32_t test_point_rseq_turns;
 
 void __wrap_port_report(const char *format, ...);
 
@@ -97,6 +97,13 @@ static void stop(uint64_t often, uint64_t seldom_us)
 		port_relax();
 }
 
+static bool refuses_nothing;
+
+void faults_refuse(bool on)
+{
+	store(&refuses_nothing, !on);
+}
+
 /* Pages are refused in bursts: none, some, most or all of them. */
 static bool refuse_page(void)
 {
@@ -104,13 +111,16 @@ static bool refuse_page(void)
 
 	if (one_in(32))
 		store(&share, rnd() % 5);
-	if (rnd() % 4 >= load(&share))
+	if (load(&refuses_nothing) || rnd() % 4 >= load(&share))
 		return false;
 	fault_done(FAULT_REFUSE);
 	return true;
 }
 
-/* How often a mistake is made of those that would be seen at once, or make all stop, if they were made always. */
+/*
+ * How often a mistake is made of those that would be seen at once, or make all stop, if they were
+ * made always.
+ */
 static const unsigned rarely[BREAKS] = {
 	[BREAK_GP_SKIPS_RECORD] = 16,
 	[BREAK_DRAIN_DROPS_PAGE] = 64,
@@ -125,29 +135,37 @@ bool breaks_now(enum breaks which)
 		return refuse_page();
 	case BREAK_RECORD_REFUSED:
 		return me.record != RECORD_HAS && (me.record == RECORD_NEVER || one_in(2));
-	case BREAK_STOP_COOKIE:
+	default:
+		return !rarely[which] || one_in(rarely[which]);
+	}
+}
+
+void test_point_reached(enum test_point where)
+{
+	if (where == TEST_POINT_COOKIE) {
 		/* The fence that follows makes it visible, if there is one. */
 		if (run.mistake != BREAK_GP_COOKIE_NO_FENCE)
 			unlink_now();
-		return false;
-	case BREAK_STOP_LOADED:
+		return;
+	}
+	if (!faults_on(FAULT_STOP))
+		return;
+	switch (where) {
+	case TEST_POINT_LOADED:
 		if (me.unlinking && one_in(2))
 			pause_us(rnd() % 3000);
 		unlink_now();
 		stop(256, 3000);
-		return false;
-	case BREAK_STOP_FILL:
+		break;
+	case TEST_POINT_FILL:
 		stop(256, 3000);
-		return false;
-	case BREAK_STOP_INVOKE:
+		break;
+	case TEST_POINT_INVOKE:
 		stop(16, 1000);
-		return false;
-	case BREAK_STOP_SLEEP:
+		break;
+	default:
 		if (one_in(2) && getpid() == run.pid)
 			pause_us(rnd() % 500);
-		return false;
-	default:
-		return !rarely[which] || one_in(rarely[which]);
 	}
 }
 
@@ -159,8 +177,5 @@ void faults_arm(void)
 		armed |= UINT64_C(1) << run.mistake;
 	if (faults_on(FAULT_REFUSE))
 		armed |= UINT64_C(1) << BREAK_PAGE_REFUSED | UINT64_C(1) << BREAK_RECORD_REFUSED;
-	if (faults_on(FAULT_STOP))
-		armed |= UINT64_C(1) << BREAK_STOP_LOADED | UINT64_C(1) << BREAK_STOP_FILL |
-			 UINT64_C(1) << BREAK_STOP_INVOKE | UINT64_C(1) << BREAK_STOP_SLEEP;
-	store(&breaks_armed, armed | UINT64_C(1) << BREAK_STOP_COOKIE);
+	store(&breaks_armed, armed);
 }

@@ -3,12 +3,12 @@
 #ifndef ANYRCU_TORTURE_FAULTS_H
 #define ANYRCU_TORTURE_FAULTS_H
 
-#define FAULTS_LIST(X)                                                                                                 \
-	X(REFUSE, "refuse", "pages and readers' records are refused")                                                  \
-	X(STALL, "stall", "readers take milliseconds")                                                                 \
-	X(STOP, "stop", "threads stop for a while inside the library")                                                 \
-	X(EXIT, "exit", "threads end, also in callbacks and inside sections")                                          \
-	X(FORK, "fork", "the process forks, and the child looks after what it has inherited")                          \
+#define FAULTS_LIST(X)                                                                        \
+	X(REFUSE, "refuse", "pages and readers' records are refused")                         \
+	X(STALL, "stall", "readers take milliseconds")                                        \
+	X(STOP, "stop", "threads stop for a while inside the library")                        \
+	X(EXIT, "exit", "threads end, also in callbacks and inside sections")                 \
+	X(FORK, "fork", "the process forks, and the child looks after what it has inherited") \
 	X(RESTART, "restart", "the configuration changes, and the workers with it")
 
 #define FAULTS_ENUM(name, ...) FAULT_##name,

@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * Objects, from a pool of our own as a signal handler may not call malloc(). What is for free() comes back by free(), which is wrapped.
+ * Objects, from a pool of our own as a signal handler may not call malloc(). What is for free()
+ * comes back by free(), which is wrapped.
  *
- * The generation in the state is what makes each finding exact: an object that was invoked and used again while a reader was on
- * it, or that is invoked a second time after it was used again, does not look as it should.
+ * The generation in the state is what makes each finding exact: an object that was invoked and used
+ * again while a reader was on it, or that is invoked a second time after it was used again, does
+ * not look as it should.
  */
 #include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "torture.h"
+#include "torture/torture.h"
 
 #define OBJECTS (1u << 17)
 
 static struct object pool[OBJECTS];
-struct object *places[PLACES], *own[THREADS_MAX];
+struct object *places[PLACES], *own[THREADS_MAX], *task_places[TASK_PLACES];
 
 void __real_free(void *p);
 void __wrap_free(void *p);
@@ -30,7 +32,8 @@ struct object *object_take(void)
 		struct object *o = &pool[rnd() % OBJECTS];
 		uint64_t state = atomic_load(&o->state);
 
-		if (state_of(state) == FREE && atomic_compare_exchange_strong(&o->state, &state, state + STATES + LIVE))
+		if (state_of(state) == FREE &&
+		    atomic_compare_exchange_strong(&o->state, &state, state + STATES + LIVE))
 			return o;
 	}
 	return NULL;
@@ -43,10 +46,12 @@ static bool take_over(struct object *o)
 
 	do {
 		if (state_of(state) != DEFERRING && state_of(state) != DEFERRED) {
-			found(&run.twice, "twice: object %zu was invoked in state %d", (size_t)(o - pool), (int)state_of(state));
+			found(&run.twice, "twice: object %zu was invoked in state %d",
+			      (size_t)(o - pool), (int)state_of(state));
 			return false;
 		}
-	} while (!atomic_compare_exchange_weak(&o->state, &state, state - state_of(state) + INVOKED));
+	} while (!atomic_compare_exchange_weak(&o->state, &state,
+					       state - state_of(state) + INVOKED));
 	return true;
 }
 
@@ -67,7 +72,8 @@ static void invoked(struct object *o)
 			update(ANY);
 		if (faults_on(FAULT_STALL) && one_in(4096))
 			pause_us(1000);
-		exits = faults_on(FAULT_EXIT) && (me.may_exit || !me.known) && one_in(me.known ? 256 : 16384);
+		exits = faults_on(FAULT_EXIT) && (me.may_exit || !me.known) &&
+			one_in(me.known ? 256 : 16384);
 	}
 	over(o);
 	if (exits) {
@@ -128,14 +134,25 @@ static void any_form(struct object *o)
 		anyrcu_call(&o->head, call_a);
 }
 
+static void task_form(struct object *o)
+{
+	o->by_task = true;
+	if (one_in(2) || !anyrcu_free_task_headless(o))
+		anyrcu_free_task(o, head);
+}
+
 static void begin(struct object *o, uint64_t *state)
 {
+	o->by_task = false;
 	*state = atomic_load(&o->state) - LIVE + DEFERRING;
 	atomic_store(&o->state, *state);
 	atomic_fetch_add(&run.deferred, 1);
 }
 
-/* The call has returned, so from here on it must be invoked, in the child of a fork too; unless it has been already. */
+/*
+ * The call has returned, so from here on it must be invoked, in the child of a fork too; unless it
+ * has been already.
+ */
 static void accepted(struct object *o, uint64_t state)
 {
 	atomic_compare_exchange_strong(&o->state, &state, state - DEFERRING + DEFERRED);
@@ -146,7 +163,9 @@ void object_defer(struct object *o, enum context context)
 	uint64_t state;
 
 	begin(o, &state);
-	if (context != TASK || !one_in(16))
+	if (context == TASK && one_in(16))
+		task_form(o);
+	else if (context != TASK || !one_in(16))
 		any_form(o);
 	else if (one_in(2))
 		anyrcu_free_mightsleep(o);
@@ -161,6 +180,15 @@ void object_call(struct object *o)
 
 	begin(o, &state);
 	anyrcu_call(&o->head, call_a);
+	accepted(o, state);
+}
+
+void object_free_task(struct object *o)
+{
+	uint64_t state;
+
+	begin(o, &state);
+	task_form(o);
 	accepted(o, state);
 }
 
@@ -185,10 +213,11 @@ bool object_still(struct object *o, uint64_t first)
 {
 	uint64_t state = atomic_load_explicit(&o->state, memory_order_relaxed);
 
-	if (state / STATES == first / STATES && state_of(state) >= LIVE && state_of(state) <= DEFERRED)
+	if (state / STATES == first / STATES && state_of(state) >= LIVE &&
+	    state_of(state) <= DEFERRED)
 		return true;
-	found(&run.early, "early: a reader finds object %zu in state %d, %d uses later", (size_t)(o - pool),
-	      (int)state_of(state), (int)(state / STATES - first / STATES));
+	found(&run.early, "early: a reader finds object %zu in state %d, %d uses later",
+	      (size_t)(o - pool), (int)state_of(state), (int)(state / STATES - first / STATES));
 	return false;
 }
 
@@ -199,12 +228,13 @@ bool object_over(struct object *o, uint64_t state)
 	return now / STATES != state / STATES || state_of(now) == FREE;
 }
 
-unsigned objects_forgotten(void)
+unsigned objects_forgotten(bool by_task)
 {
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < OBJECTS; i++)
-		n += state_of(atomic_load(&pool[i].state)) == DEFERRED;
+		n += state_of(atomic_load(&pool[i].state)) == DEFERRED &&
+		     pool[i].by_task == by_task;
 	return n;
 }
 

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
-/* What threads do: half of those asked for read, half update; beside them is one of each that makes trouble or waits. */
+/*
+ * What threads do: half of those asked for read, half update; beside them is one of each that makes
+ * trouble or waits.
+ */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <port/port.h>
+#include <port/process.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,12 +17,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "torture.h"
+#include "torture/torture.h"
 
 #define COLD (16u << 20)
 #define PATIENCE_S 20 /* with the child of a fork */
 #define FORK_PATIENCE 100000000 /* of the library, nanoseconds */
-#define DRAINERS 4	/* of this round at most: workers, and what reclaims in mayflies */
+/* of a round: those asked for, each role's, mayflies, workers, and the main one */
+#define THREADS_ALL (run.threads + 26)
+#define DRAINERS 4 /* of this round at most: workers, and what reclaims in mayflies */
 
 static char *cold; /* memory whose lines are mostly in no cache */
 static pthread_spinlock_t spin;
@@ -30,7 +35,10 @@ static bool stopping(void)
 	return atomic_load_explicit(&run.stop, memory_order_relaxed);
 }
 
-/* Stores that miss keep the next ones, of a section's begin or an unlinking, waiting while later loads go ahead. */
+/*
+ * Stores that miss keep the next ones, of a section's begin or an unlinking, waiting while later
+ * loads go ahead.
+ */
 static void store_slowly(void)
 {
 	for (uint64_t n = rnd() % 40; n; n--)
@@ -52,7 +60,9 @@ static void dwell(bool may_stall)
 
 static void look(bool may_stall)
 {
-	struct object **place = one_in(2) ? &places[rnd() % PLACES] : &own[rnd() % run.threads];
+	struct object **place = one_in(2) ? &places[rnd() % PLACES] :
+				one_in(2) ? &own[rnd() % run.threads] :
+					    &task_places[rnd() % TASK_PLACES];
 	struct object *o = anyrcu_dereference(*place);
 	uint64_t state;
 
@@ -98,7 +108,10 @@ static void read_online(void)
 
 /* ---- updaters ---- */
 
-/* By a plain store: so it may not be visible yet when the library reads what it must not read too early. */
+/*
+ * By a plain store: so it may not be visible yet when the library reads what it must not read too
+ * early.
+ */
 static void update_own(struct object **place)
 {
 	struct object *o = anyrcu_dereference_protected(*place, true);
@@ -136,7 +149,7 @@ static void update_under_lock(void)
 
 static void update_some(struct object **place)
 {
-	breaks_rseq_linger = faults_on(FAULT_STOP) && one_in(256) ? rnd() % 8000 : 0;
+	test_point_rseq_turns = faults_on(FAULT_STOP) && one_in(256) ? rnd() % 8000 : 0;
 	if (one_in(port_rseq_cpus ? 32 : 8))
 		update_own(place);
 	else if (one_in(4))
@@ -148,7 +161,16 @@ static void update_some(struct object **place)
 /* Two timers with different signals, so that a handler is interrupted too. */
 static __thread timer_t timers[2] __attribute__((tls_model("initial-exec")));
 
-/* Once: the handler does it again, so that it need not be faster than the timer for the thread to get on. */
+/* A mistake elsewhere shows sooner where the others are not held up by these. */
+static bool with_caches(void)
+{
+	return run.mistake < 0 || run.mistake >= BREAK_CACHE_EARLY;
+}
+
+/*
+ * Once: the handler does it again, so that it need not be faster than the timer for the thread to
+ * get on.
+ */
 static void timer_soon(unsigned i)
 {
 	struct itimerspec t = { .it_value.tv_nsec = 100000 + rnd() % 500000 };
@@ -162,6 +184,9 @@ static void on_timer(int sig)
 		return;
 	for (int i = 0; i < 4; i++)
 		update(ANY);
+	for (int i = 0; i < 4 && with_caches(); i++)
+		cache_update(ANY);
+	cache_look(false);
 	read_some(false);
 	if (one_in(8))
 		(void)anyrcu_gp_done(anyrcu_gp_start());
@@ -209,6 +234,48 @@ static void *worker(void *arg)
 
 /* ---- beside them ---- */
 
+/* Tasks free one for one, in bursts that fill pages. */
+static void *tasker(void *arg)
+{
+	begin_thread(THREADS_MAX + 12 + (uintptr_t)arg);
+	while (!stopping()) {
+		for (uint64_t n = rnd() % 3000; n && !stopping(); n--) {
+			struct object *next = object_take(), *old;
+
+			if (!next)
+				continue;
+			old = __atomic_exchange_n(&task_places[rnd() % TASK_PLACES], next,
+						  __ATOMIC_ACQ_REL);
+			if (old)
+				object_free_task(old);
+		}
+		pause_us(rnd() % 2000);
+	}
+	return NULL;
+}
+
+/* Objects of caches: one thread gives, and both take, what the other one has allocated. */
+static void *cacher(void *arg)
+{
+	begin_thread(THREADS_MAX + 10 + (uintptr_t)arg);
+	arm(0);
+	arm(1);
+	while (!stopping()) {
+		/* in bursts, as when pages fill, and with time for grace periods between */
+		for (uint64_t n = rnd() % 2000; n && !stopping(); n--)
+			cache_update(TASK);
+		for (uint64_t n = rnd() % 50; n; n--)
+			cache_look(true);
+		if (one_in(8))
+			cache_give_back();
+		if (one_in(4))
+			pause_us(rnd() % 1000);
+	}
+	timer_delete(timers[0]);
+	timer_delete(timers[1]);
+	return NULL;
+}
+
 static void *synchronizer(void *arg)
 {
 	begin_thread(THREADS_MAX + 1);
@@ -243,7 +310,8 @@ static void *barrier(void *arg)
 		anyrcu_barrier();
 		for (unsigned i = 0; i < n; i++)
 			if (!object_over(mine[i], state[i]))
-				found(&run.lost, "lost: an object has not been invoked when the barrier returns");
+				found(&run.lost,
+				      "lost: an object has not been invoked when the barrier returns");
 		pause_us(rnd() % 20000);
 	}
 	return NULL;
@@ -257,6 +325,8 @@ static void *mayfly(void *arg)
 	begin_thread(THREADS_MAX + 100 + (uintptr_t)arg);
 	for (uint64_t n = rnd() % 20; n; n--)
 		update(TASK);
+	for (uint64_t n = rnd() % 1000; n; n--)
+		cache_update(TASK);
 	for (uint64_t n = rnd() % 200; n; n--)
 		read_some(true);
 	if (end < 4) {
@@ -265,7 +335,8 @@ static void *mayfly(void *arg)
 		me.may_exit = false;
 	}
 	if (end == 0) {
-		me.record = RECORD_HAS; /* what reads without one and ends by the raw call is not found to be dead */
+		/* what reads without one and ends by the raw call is not found to be dead */
+		me.record = RECORD_HAS;
 		anyrcu_read_lock();
 		fault_done(FAULT_EXIT);
 		if (one_in(4))
@@ -292,45 +363,126 @@ static void *mayflies(void *arg)
 }
 
 /*
- * What was deferred before the fork, by calls that had returned, is invoked here too, and once. A callback that was under way goes on in
- * the parent alone, but only if fork() had to lose patience with it: then there may be one for each thread that drains.
+ * What was deferred before the fork, by calls that had returned, is invoked here too, and once. A
+ * callback that was under way goes on in the parent alone, but only if fork() had to lose patience
+ * with it: then there may be one for each thread that drains.
  */
 static void child(bool patience_lost)
 {
 	uint64_t lost = atomic_load(&run.lost), twice = atomic_load(&run.twice);
 	unsigned forgotten;
 
-	alarm(PATIENCE_S);
+	test_point_rseq_turns = 0;
 	anyrcu_barrier();
-	forgotten = objects_forgotten();
+	forgotten = objects_forgotten(false);
 	if (forgotten > (patience_lost ? DRAINERS : 0))
 		found(&run.lost, "lost: %u objects in the child of a fork", forgotten);
+	/* each thread may have been about to free one that it had taken */
+	forgotten = objects_forgotten(true);
+	if (forgotten > THREADS_ALL)
+		found(&run.lost, "lost: %u objects that tasks freed, in the child of a fork",
+		      forgotten);
+	if (with_caches())
+		cache_child(THREADS_ALL);
 	_exit((atomic_load(&run.lost) != lost) | (atomic_load(&run.twice) != twice) << 1);
 }
 
-static void fork_once(void)
+/* In the child: whether fork() had to lose patience. In the parent the child's end is looked at. */
+enum forked { IN_PARENT, IN_CHILD, IN_CHILD_IMPATIENT };
+
+static enum forked fork_once(void)
 {
 	uint64_t began = port_now();
 	int status = 0;
 	pid_t pid = fork();
 
-	if (pid == 0)
-		child(port_now() - began > FORK_PATIENCE);
+	if (pid == 0) {
+		alarm(PATIENCE_S);
+		return port_now() - began > FORK_PATIENCE ? IN_CHILD_IMPATIENT : IN_CHILD;
+	}
 	if (pid > 0 && waitpid(pid, &status, 0) == pid)
 		fault_done(FAULT_FORK);
 	if (WIFSIGNALED(status))
-		found(&run.lost, "lost: the child of a fork was ended by signal %d", WTERMSIG(status));
+		found(&run.lost, "lost: the child of a fork was ended by signal %d",
+		      WTERMSIG(status));
 	else if (status)
-		found(WEXITSTATUS(status) & 1 ? &run.lost : &run.twice, "the child of a fork says so");
+		found(WEXITSTATUS(status) & 1 ? &run.lost : &run.twice,
+		      "the child of a fork says so");
+	return IN_PARENT;
 }
 
 static void *forker(void *arg)
 {
 	begin_thread(THREADS_MAX + 4);
 	while (!stopping()) {
+		enum forked where;
+
 		pause_us(rnd() % 20000);
-		fork_once();
+		where = fork_once();
+		if (where != IN_PARENT)
+			child(where == IN_CHILD_IMPATIENT);
 	}
+	return NULL;
+}
+
+/*
+ * A handler that forks in the middle of a call that waits, at whatever instruction it comes, with
+ * the library's locks held or not: SIGABRT is left open by those who hold them. The child goes on
+ * with the call, and is looked at when it has returned.
+ */
+static __thread volatile enum forked forked_in_handler;
+
+static void on_abort(int sig)
+{
+	int saved = errno;
+
+	if (forked_in_handler == IN_PARENT && !stopping())
+		forked_in_handler = fork_once();
+	errno = saved;
+}
+
+static void wait_somehow(void)
+{
+	switch (rnd() % 6) {
+	case 0:
+		anyrcu_synchronize();
+		break;
+	case 1:
+		anyrcu_barrier();
+		break;
+	case 2:
+		anyrcu_reclaim(rnd() % 1000);
+		break;
+	case 3:
+		anyrcu_gp_wait(anyrcu_gp_start());
+		break;
+	default:
+		for (uint64_t n = rnd() % 50; n; n--)
+			update(TASK);
+	}
+}
+
+static void *handler_forker(void *arg)
+{
+	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGABRT };
+	timer_t timer;
+
+	begin_thread(THREADS_MAX + 7);
+	event._sigev_un._tid = gettid();
+	if (timer_create(CLOCK_MONOTONIC, &event, &timer)) {
+		found(&run.lost, "a timer: %s", strerror(errno));
+		return NULL;
+	}
+	while (!stopping()) {
+		struct itimerspec t = { .it_value.tv_nsec = 1000 + rnd() % 2000000 };
+
+		timer_settime(timer, 0, &t, NULL);
+		for (unsigned i = 0; i < 20 && forked_in_handler == IN_PARENT; i++)
+			wait_somehow();
+		if (forked_in_handler != IN_PARENT)
+			child(forked_in_handler == IN_CHILD_IMPATIENT);
+	}
+	timer_delete(timer);
 	return NULL;
 }
 
@@ -342,7 +494,8 @@ static void no_report(const struct anyrcu_stall *stall, void *arg)
 static void configure(int workers)
 {
 	static const int some[] = { 1, 1, 2, 3, -1 };
-	static const uint64_t delay_us[] = { 100, 1000, 10000 }, pending_max[] = { 1024, 8192, 131072 };
+	static const uint64_t delay_us[] = { 100, 1000, 10000 },
+			      pending_max[] = { 1024, 8192, 131072 };
 	struct anyrcu_config config = {
 		.size = sizeof(config),
 		.workers = workers ?: some[rnd() % 5],
@@ -354,6 +507,7 @@ static void configure(int workers)
 	};
 	int err = anyrcu_init(&config);
 
+	atomic_store(&run.no_workers, config.workers < 0);
 	if (err && err != -EAGAIN)
 		found(&run.lost, "anyrcu_init(): %s", strerror(-err));
 }
@@ -372,14 +526,14 @@ static void *restarter(void *arg)
 /* ---- three alone: as many grace periods as can be, and no signal ---- */
 
 /*
- * Two deferrals: the first opens a page, if the last was taken away, so that the second is by a sequence, which lingers while the
- * page may be taken away again. Or enough to fill a page.
+ * Two deferrals: the first opens a page, if the last was taken away, so that the second is by a
+ * sequence, which lingers while the page may be taken away again. Or enough to fill a page.
  */
 static void defer_some(void)
 {
 	bool many = one_in(16);
 
-	breaks_rseq_linger = !many && faults_on(FAULT_STOP) ? rnd() % 4000 : 0;
+	test_point_rseq_turns = !many && faults_on(FAULT_STOP) ? rnd() % 4000 : 0;
 	for (int n = many ? 600 : 2; n; n--) {
 		struct object *o = object_take();
 
@@ -399,7 +553,8 @@ static void *three_reader(void *arg)
 		anyrcu_read_lock();
 		o = anyrcu_dereference(*(slow ? &own[0] : &places[0]));
 		if (o)
-			for (uint64_t state = object_look(o), n = rnd() % (slow ? 4000 : 200); n && object_still(o, state); n--)
+			for (uint64_t state = object_look(o), n = rnd() % (slow ? 4000 : 200);
+			     n && object_still(o, state); n--)
 				port_relax();
 		anyrcu_read_unlock();
 		if (one_in(4))
@@ -412,7 +567,8 @@ static void *three_synchronizer(void *arg)
 {
 	begin_thread(THREADS_MAX + 8);
 	while (!stopping()) {
-		struct object *next = object_take(), *old = __atomic_exchange_n(&places[0], next, __ATOMIC_ACQ_REL);
+		struct object *next = object_take(),
+			      *old = __atomic_exchange_n(&places[0], next, __ATOMIC_ACQ_REL);
 
 		anyrcu_synchronize();
 		if (old)
@@ -433,7 +589,7 @@ static void *three_updater(void *arg)
 
 /* ---- all ---- */
 
-static pthread_t threads[THREADS_MAX + 8];
+static pthread_t threads[THREADS_MAX + 12];
 static unsigned nthreads;
 
 void roles_prepare(void)
@@ -442,8 +598,11 @@ void roles_prepare(void)
 
 	sigaction(SIGRTMIN, &sa, NULL);
 	sigaction(SIGRTMIN + 1, &sa, NULL);
+	sa.sa_handler = on_abort;
+	sigaction(SIGABRT, &sa, NULL);
 	pthread_spin_init(&spin, PTHREAD_PROCESS_PRIVATE);
-	cold = mmap(NULL, COLD, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	cold = mmap(NULL, COLD, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE,
+		    -1, 0);
 	if (cold == MAP_FAILED || madvise(cold, COLD, MADV_DONTFORK)) {
 		perror("anyrcu torture");
 		exit(2);
@@ -468,14 +627,25 @@ void roles_start(unsigned round)
 	atomic_store(&run.stop, false);
 	atomic_store(&run.calm, false);
 	nthreads = 0;
+	cache_begin();
 	for (unsigned i = 0; i < run.threads; i++)
 		start(worker, i);
+	if (with_caches()) {
+		start(tasker, 0);
+		start(tasker, 1);
+		start(cacher, 0);
+		start(cacher, 1);
+	}
 	start(synchronizer, 0);
 	start(barrier, 0);
 	if (faults_on(FAULT_EXIT))
 		start(mayflies, 0);
-	if (faults_on(FAULT_FORK))
+	if (faults_on(FAULT_FORK)) {
 		start(forker, 0);
+		/* a mistake shows sooner where the others are not held up by this */
+		if (run.mistake < 0)
+			start(handler_forker, 0);
+	}
 	if (faults_on(FAULT_RESTART))
 		start(restarter, 0);
 }
