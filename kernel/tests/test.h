@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* Tests of anyrcu.ko in the kernel. They report in KTAP. */
+#ifndef ANYRCU_KERNEL_TEST_H
+#define ANYRCU_KERNEL_TEST_H
+
+#include <linux/atomic.h>
+#include <linux/types.h>
+
+#include <anyrcu/linux.h>
+
+/*
+ * Objects whose state says whether a deferral was lost or doubled. All is right when as many have
+ * been invoked as were taken, none twice.
+ */
+struct object {
+	struct rcu_head head;
+	atomic_t state; /* see object.c */
+};
+
+struct objects {
+	struct object *all;
+	unsigned int n;
+	atomic_t taken, invoked; /* taken: or more */
+};
+
+/* For @n deferrals. Task. */
+int objects_make(struct objects *o, unsigned int n);
+void objects_free(struct objects *o);
+/* Take the next one and defer it. False: there is none left. Any context. */
+bool objects_defer(struct objects *o);
+/* The same without a head; also false, and the object is not counted, when it is refused. */
+bool objects_defer_headless(struct objects *o);
+/* Take one for a deferral by other means, by @func. NULL: there is none left. Any context. */
+struct object *objects_take(struct objects *o);
+void object_invoked(struct rcu_head *head);
+void object_invoked_headless(void *object);
+/* anyrcu_barrier(), and is all right? Says what is not. Task. */
+bool objects_settle(struct objects *o);
+
+/* Doubled invocations, of all objects. */
+extern atomic_t objects_doubled;
+
+/* Write a parameter of anyrcu.ko. Task. */
+int parameter_set(const char *name, const char *value);
+
+/* Call @function once in an NMI on this CPU; x86. Task. */
+bool nmi_once(void (*function)(void));
+
+/* How often what can be repeated is: the parameter rounds=. */
+extern unsigned int rounds;
+/* The parameter drain=: see policies.c. */
+extern bool drain;
+
+/* load.c. Task. */
+int load_start(void);
+void load_stop(void);
+
+/* The tests. Each returns whether it has passed; what it measured is in @note. */
+#define NOTE 80
+bool test_task(char *note);
+bool test_softirq(char *note);
+bool test_spinlock(char *note);
+bool test_raw_spinlock(char *note);
+bool test_hard_timer(char *note);
+bool test_hard_irq_work(char *note);
+bool test_threaded_irq(char *note);
+bool test_headless(char *note);
+bool test_mightsleep(char *note);
+bool test_free_forms(char *note);
+bool test_mixed(char *note);
+bool test_chain(char *note);
+bool test_refused(char *note);
+bool test_refusal_storm(char *note);
+bool test_exhausted(char *note);
+bool test_pages(char *note);
+bool test_readers(char *note);
+bool test_policy_task(char *note);
+bool test_policy_spinlock(char *note);
+bool test_policy_raw(char *note);
+bool test_policy_variant(char *note);
+bool test_policy_irq(char *note);
+/* x86 alone: */
+bool test_policy_nmi(char *note);
+bool test_misses(char *note);
+bool test_nmi(char *note);
+bool test_nmi_storm(char *note);
+bool test_step_fast(char *note);
+bool test_step_open(char *note);
+bool test_step_mixed(char *note);
+bool test_step_chain(char *note);
+bool test_step_refused(char *note);
+
+#endif
