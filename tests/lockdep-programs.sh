@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT OR GPL-2.0-only
-# Programs of Debian's at work with the validator preloaded: they do what they do without it, and nothing is reported that is not true. What is
-# known and true is in docs/lockdep-findings.md.
+# Programs of Debian's at work with the validator preloaded: they do what they do without it, and
+# nothing is reported that is not true. What is known and true is in docs/lockdep-findings.md.
 # usage: lockdep-programs.sh ANYRCU SOURCE_DIR
 set -eu
 anyrcu=$(realpath "$1")
@@ -18,7 +18,8 @@ fail() {
 	failed=1
 }
 
-# both NAME FUNCTION: run it without the validator and with it. FUNCTION runs its program behind $watch.
+# both NAME FUNCTION: run it without the validator and with it.
+# FUNCTION runs its program behind $watch.
 both() {
 	watch=
 	"$2" >"$1.bare" 2>&1 || fail "$1 does not work here: $(tail -n 3 "$1.bare")"
@@ -26,7 +27,8 @@ both() {
 	got=0
 	"$2" >"$1.watched" 2>&1 || got=$?
 	[ "$got" = 0 ] || fail "$1: exit status $got"
-	cmp -s "$1.bare" "$1.watched" || fail "$1 does otherwise: $(diff "$1.bare" "$1.watched" | head -n 10)"
+	cmp -s "$1.bare" "$1.watched" ||
+		fail "$1 does otherwise: $(diff "$1.bare" "$1.watched" | head -n 10)"
 	look "$1" || fail "$1"
 }
 
@@ -39,7 +41,8 @@ for report in events[:-1]:
     print(report["text"])
 summary = events[-1]
 print("%s: %d reports, %d processes" % (sys.argv[2], summary["reports"], summary["processes"]))
-sys.exit(len(events) != 1 or summary["lost"] != 0 or not any(p["chains"] for p in summary["counts"]))
+watched = any(p["classes"] for p in summary["counts"])
+sys.exit(len(events) != 1 or summary["lost"] != 0 or not watched)
 END
 }
 
@@ -84,10 +87,12 @@ run_sqlite() {
 }
 
 run_redis() {
-	$watch redis-server --port 0 --unixsocket "$dir/redis" --save '' --io-threads 2 --io-threads-do-reads yes >redis.log 2>&1 &
+	$watch redis-server --port 0 --unixsocket "$dir/redis" --save '' --io-threads 2 \
+		--io-threads-do-reads yes >redis.log 2>&1 &
 	server=$!
 	until_true redis-cli -s redis ping
-	redis-benchmark -s redis -t set,get,incr,lpush,lrange_100,mset -n 20000 -P 4 -c 30 -q >/dev/null 2>&1
+	redis-benchmark -s redis -t set,get,incr,lpush,lrange_100,mset -n 20000 -P 4 -c 30 \
+		-q >/dev/null 2>&1
 	redis-cli -s redis dbsize
 	redis-cli -s redis bgsave
 	until_true [ -s dump.rdb ]
@@ -99,7 +104,8 @@ run_redis() {
 
 run_memcached() {
 	rm -f memcached
-	$watch memcached -u "$(id -un)" -s "$dir/memcached" -t 4 -m 64 -o slab_reassign,slab_automove,lru_crawler,lru_maintainer &
+	$watch memcached -u "$(id -un)" -s "$dir/memcached" -t 4 -m 64 \
+		-o slab_reassign,slab_automove,lru_crawler,lru_maintainer &
 	server=$!
 	until_true [ -S memcached ]
 	/usr/bin/python3 "$here/load.py" memcached memcached
@@ -137,7 +143,11 @@ http {
 	aio threads=readers;
 	sendfile off;
 	directio 4k;
-	client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;
+	client_body_temp_path body;
+	proxy_temp_path proxy;
+	fastcgi_temp_path fastcgi;
+	uwsgi_temp_path uwsgi;
+	scgi_temp_path scgi;
 	server { listen unix:$dir/nginx; root $dir/www; }
 }
 END

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT OR GPL-2.0-only
-# Check the models exhaustively: those that are right must have no error, and each broken one must have one. What is to be run stands at the
-# head of each model, as "run MODE right|broken [-D...]":
+# Check the models exhaustively: those that are right must have no error, and each broken one must
+# have one. What is to be run stands at the head of each model, as "run MODE right|broken [-D...]":
 #     safety   assertions, and no state in which a process is stuck
 #     assert   assertions only, of which one looks at the states where nothing moves
 #     live     the model's LTL formula, with weak fairness
@@ -24,8 +24,10 @@ one()
 	tmp=$(mktemp -d)
 	trap 'rm -rf "$tmp"' EXIT
 	cd "$tmp"
-	# No bit-state hashing: what is not exhaustive is no verdict. Warnings are about generated code.
-	if ! { spin -a "$@" "$file" && gcc -O2 -w $build -DMEMLIM=1900 -o pan pan.c; } >log 2>&1; then
+	# No bit-state hashing: what is not exhaustive is no verdict.
+	# Warnings are about generated code.
+	if ! { spin -a "$@" "$file" &&
+		gcc -O2 -w $build -DMEMLIM=1900 -o pan pan.c; } >log 2>&1; then
 		cat log
 		exit 1
 	fi
@@ -41,7 +43,8 @@ one()
 	fi
 	result=ok
 	[ "$verdict" = "$expected" ] || result="NOT OK, should be $expected"
-	printf '%-8s %-6s %10s states  %-6s %-44s %s %s\n' "$(basename "$file" .pml)" "$mode" "${states:-no}" "$verdict" \
+	printf '%-8s %-6s %10s states  %-6s %-44s %s %s\n' "$(basename "$file" .pml)" "$mode" \
+		"${states:-no}" "$verdict" \
 		"$*" "$result" "${found:+($found)}"
 	[ "$result" = ok ]
 }

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * NO_LOCKS takes no lock, as the validator sees it: pages are taken in that mode with a raw spinlock held, preemption disabled and in a
- * handler, until there are none. With an argument the allocator takes the zone's lock then, and the test must fail.
+ * NO_LOCKS takes no lock, as the validator sees it: pages are taken in that mode with a raw
+ * spinlock held, preemption disabled and in a handler, until there are none. With an argument the
+ * allocator takes the zone's lock then, and the test must fail.
  *
  * Built with the library's sources, as only in that form the allocator can be broken.
  */
 #define _GNU_SOURCE
 #include <anyrcu/anyrcu.h>
-#include <base/breaks.h>
+#include <breaks.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 uint64_t breaks_armed;
-uint32_t breaks_rseq_linger;
 static unsigned found;
 static anyrcu_raw_spinlock_t lock = ANYRCU_RAW_SPINLOCK_INIT;
 
@@ -45,8 +45,12 @@ static void in_handler(int sig, siginfo_t *info, void *context)
 
 int main(int argc, char **argv)
 {
-	struct anyrcu_config c = { .size = sizeof(c), .workers = -1, .lockdep = 1, .lockdep_hook = reported };
-	struct anyrcu_signal_action a = { .size = sizeof(a), .hard = in_handler, .flags = ANYRCU_SIGNAL_NO_THREAD };
+	struct anyrcu_config c = {
+		.size = sizeof(c), .workers = -1, .lockdep = 1, .lockdep_hook = reported
+	};
+	struct anyrcu_signal_action a = { .size = sizeof(a),
+					  .hard = in_handler,
+					  .flags = ANYRCU_SIGNAL_NO_THREAD };
 
 	if (anyrcu_init(&c) || anyrcu_signal_action(SIGUSR1, &a))
 		return 2;

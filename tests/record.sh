@@ -35,7 +35,8 @@ count() {
 		$1 == "alloc" && $4 == size { mine[$3] = 1; allocs++ }
 		$1 == "free" && mine[$3] { frees++ }
 		END { print allocs + 0, frees + 0 }' "$dir/events" >"$dir/count"
-	[ "$(cat "$dir/count")" = "$2 $3" ] || fail "$(cat "$dir/count") allocations and frees of $1 bytes, not $2 $3"
+	[ "$(cat "$dir/count")" = "$2 $3" ] ||
+		fail "$(cat "$dir/count") allocations and frees of $1 bytes, not $2 $3"
 }
 
 # says KEY VALUE: the summary, which is the last line on standard error.
@@ -60,7 +61,8 @@ says unknown_frees 0
 record 0 "$program" threads 150000
 count 100003 600000 600000
 whole 5 1
-# They wait for the recorder when it does not run, and lose nothing. Who lets it go on must not be recorded itself.
+# They wait for the recorder when it does not run, and lose nothing.
+# Who lets it go on must not be recorded itself.
 (
 	while [ ! -s "$dir/stopped" ]; do
 		sleep 0.01

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * The n-th page allocation and every later one is refused, for each n that a full run reaches: whatever was deferred, in every form, by
- * tasks and by a signal handler, is invoked once; what a headless form refused has not been taken.
+ * The n-th page allocation and every later one is refused, for each n that a full run reaches:
+ * whatever was deferred, in every form, by tasks and by a signal handler, is invoked once; what a
+ * headless form refused has not been taken.
  *
  * With an argument, what is refused is dropped, and the test must fail.
  *
- * Built with the library's sources, as only in that form can it be refused pages. What it frees comes back by free(), which is
- * wrapped.
+ * Built with the library's sources, as only in that form can it be refused pages. What it frees
+ * comes back by free(), which is wrapped.
  */
 #define _GNU_SOURCE
 #include <anyrcu/anyrcu.h>
-#include <base/breaks.h>
+#include <breaks.h>
 #include <base/compiler.h>
 #include <pthread.h>
 #include <signal.h>
@@ -29,7 +30,6 @@ static uint32_t next_in_handler;
 static uint64_t allowed, asked, no;
 
 uint64_t breaks_armed;
-uint32_t breaks_rseq_linger;
 
 void __real_free(void *p);
 void __wrap_free(void *p);
@@ -146,9 +146,16 @@ static bool run(void)
 	right = check(each_once(), "not each was invoked once");
 	right &= check(next_in_handler == HANDLERS, "the handler did not run");
 	right &= check(after.pending == 0 && after.defer_bytes == 0, "something is pending");
-	right &= check((after.refused - before.refused) == no, "what was refused has not been counted");
-	right &= check(allowed || after.deferred_page == before.deferred_page, "pages were not refused");
-	right &= check(asked <= allowed || after.deferred_chain > before.deferred_chain, "a refusal had no effect");
+	right &= check((after.refused - before.refused) == no,
+		       "what was refused has not been counted");
+	right &= check(allowed || after.deferred_page == before.deferred_page,
+		       "pages were not refused");
+	/*
+	 * With some pages allowed, a refused page may be made up for by an open one of the other
+	 * kind.
+	 */
+	right &= check(allowed || after.deferred_chain > before.deferred_chain,
+		       "a refusal had no effect");
 	return right;
 }
 
@@ -158,12 +165,14 @@ int main(int argc, char **argv)
 	bool right = true;
 
 	sigaction(SIGUSR1, &sa, NULL);
-	breaks_armed = UINT64_C(1) << BREAK_PAGE_REFUSED | (uint64_t)(argc > 1) << BREAK_REFUSED_DROPS;
+	breaks_armed = UINT64_C(1) << BREAK_PAGE_REFUSED | (uint64_t)(argc > 1)
+								   << BREAK_REFUSED_DROPS;
 	for (allowed = 0; right; allowed++) {
 		right = run();
 		if (asked <= allowed)
 			break;
 	}
-	printf("refused from the n-th page allocation on, n = 1 to %lu; a full run has %lu\n", allowed, asked);
+	printf("refused from the n-th page allocation on, n = 1 to %lu; a full run has %lu\n",
+	       allowed, asked);
 	return right && allowed > 8 ? 0 : 1;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * Readers check poison while threads, and timer signals in their midst, replace what they read and defer it in every form.
- * Found out: an object handed to its callback while a reader is on it ("early"), twice, or never ("lost").
+ * Readers check poison while threads, and timer signals in their midst, replace what they read and
+ * defer it in every form. Found out: an object handed to its callback while a reader is on it
+ * ("early"), twice, or never ("lost").
  *
  * usage: stress [SECONDS [THREADS]]
  * With STRESS_BREAK=early (invoke at once) or =lost (drop one of 256), the test must fail.
@@ -17,6 +18,10 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#ifndef sigev_notify_thread_id
+#define sigev_notify_thread_id _sigev_un._tid
+#endif
 
 #define OBJECTS (1 << 17)
 #define PLACES 64
@@ -72,7 +77,8 @@ static struct object *take(void)
 		struct object *o = &pool[(rnd() >> 8) % OBJECTS];
 		int expected = FREE;
 
-		if (atomic_load(&o->state) == FREE && atomic_compare_exchange_strong(&o->state, &expected, LIVE))
+		if (atomic_load(&o->state) == FREE &&
+		    atomic_compare_exchange_strong(&o->state, &expected, LIVE))
 			return o;
 	}
 	return NULL;
@@ -149,7 +155,7 @@ static void arm(timer_t *timer, int sig, long ns)
 	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = sig };
 	struct itimerspec t = { { 0, ns }, { 0, ns } };
 
-	event._sigev_un._tid = syscall(SYS_gettid);
+	event.sigev_notify_thread_id = syscall(SYS_gettid);
 	if (timer_create(CLOCK_MONOTONIC, &event, timer) || timer_settime(*timer, 0, &t, NULL)) {
 		perror("timer");
 		exit(2);
@@ -199,10 +205,10 @@ int main(int argc, char **argv)
 	for (int i = 0; i < OBJECTS; i++)
 		in_places -= pool[i].state == LIVE;
 	anyrcu_stats_get(&stats);
-	printf("%ld deferred, %ld in handlers' passes (%ld nested): %ld early, %ld twice, %ld lost\n", deferred, in_handler,
-	       nested, early, twice, lost);
-	printf("%lu in pages, %lu in chains, %lu pending, %lu grace periods\n", stats.deferred_page, stats.deferred_chain,
-	       stats.pending, stats.gp_done);
+	printf("%ld deferred, %ld in handlers' passes (%ld nested): %ld early, %ld twice, %ld lost\n",
+	       deferred, in_handler, nested, early, twice, lost);
+	printf("%lu in pages, %lu in chains, %lu pending, %lu grace periods\n", stats.deferred_page,
+	       stats.deferred_chain, stats.pending, stats.gp_done);
 	free(t);
 	if (!in_handler || !deferred) {
 		puts("nothing was tested");

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
-/* ANYRCU_DEBUG=1: mistakes with heads are found and named by both places, and what is right goes unnoticed. */
+/*
+ * ANYRCU_DEBUG=1: mistakes with heads are found and named by both places, and what is right goes
+ * unnoticed.
+ */
 #include "test.h"
 
 struct victim {
@@ -190,7 +193,9 @@ static void defers_in_handler(int sig)
 	object_defer((unsigned)atomic_fetch_add(&handled, 1));
 }
 
-/* A head is the caller's again in its callback and after it; what it holds before is of no matter. */
+/*
+ * A head is the caller's again in its callback and after it; what it holds before is of no matter.
+ */
 static void right_use(void)
 {
 	static struct anyrcu_head again, reused[100];

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
-/* <anyrcu/defer.h> and <anyrcu/stats.h>: deferred call and free in every form, barrier, reclaim, bounds. */
+/*
+ * <anyrcu/defer.h> and <anyrcu/stats.h>: deferred call and free in every form, barrier, reclaim,
+ * bounds.
+ */
 #include "test.h"
+#include <poll.h>
 #include <malloc.h>
 
 struct freed {
@@ -29,7 +33,8 @@ static bool is_gone(void *p)
 {
 	unsigned char vec;
 
-	return ASAN || TSAN || (mincore((void *)(((uintptr_t)p + 8192) & ~4095UL), 4096, &vec) && errno == ENOMEM);
+	return ASAN || TSAN ||
+	       (mincore((void *)(((uintptr_t)p + 8192) & ~4095UL), 4096, &vec) && errno == ENOMEM);
 }
 
 static void frees(void)
@@ -39,7 +44,9 @@ static void frees(void)
 	void *all[] = { a, b, block(1 << 20), block(1 << 20), block(1 << 20), block(1 << 20) };
 	struct anyrcu_stats before = stats(), after;
 
+#ifdef M_MMAP_THRESHOLD
 	mallopt(M_MMAP_THRESHOLD, 1 << 16);
+#endif
 	anyrcu_free(a, head);
 	anyrcu_free(b, head);
 	CHECK(anyrcu_free_headless(all[2]));
@@ -123,11 +130,18 @@ static void not_early(void)
 
 #define FUNCTIONS 7
 static _Atomic long by_function[FUNCTIONS];
-#define FUNCTION(n) static void function_##n(struct anyrcu_head *head) { atomic_fetch_add(&by_function[n], 1); object_called(head); }
+#define FUNCTION(n)                                        \
+	static void function_##n(struct anyrcu_head *head) \
+	{                                                  \
+		atomic_fetch_add(&by_function[n], 1);      \
+		object_called(head);                       \
+	}
+/* clang-format off */
 FUNCTION(0) FUNCTION(1) FUNCTION(2) FUNCTION(3) FUNCTION(4) FUNCTION(5) FUNCTION(6)
 static void (*const functions[FUNCTIONS])(struct anyrcu_head *) = {
 	function_0, function_1, function_2, function_3, function_4, function_5, function_6
 };
+/* clang-format on */
 
 static void one_function(void)
 {
@@ -648,7 +662,10 @@ static void sums_hold(void)
 
 static void stats_keep_to_their_size(void)
 {
-	struct { struct anyrcu_stats s; unsigned char beyond[64]; } room;
+	struct {
+		struct anyrcu_stats s;
+		unsigned char beyond[64];
+	} room;
 
 	object_defer(0);
 	pool_check();
@@ -665,7 +682,133 @@ static void stats_keep_to_their_size(void)
 	}
 }
 
+/* ---- event loops ---- */
+
+static bool readable(int fd, int ms)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return poll(&p, 1, ms) == 1;
+}
+
+static void read_all(int fd)
+{
+	uint64_t n;
+
+	while (read(fd, &n, sizeof(n)) == sizeof(n))
+		;
+	CHECK(errno == EAGAIN);
+}
+
+/*
+ * An event loop until nothing is left. It reads from the descriptor before it asks: what it would
+ * read after it is told "nothing" may be written by the next deferral, and only by that one.
+ */
+static void loop(int fd)
+{
+	enum anyrcu_reclaim_state state;
+	uint64_t ns;
+
+	for (;;) {
+		read_all(fd);
+		state = anyrcu_reclaim_poll(&ns);
+		if (state == ANYRCU_RECLAIM_NOTHING)
+			break;
+		CHECK(state != ANYRCU_RECLAIM_NOW || ns == 0);
+		CHECK(state == ANYRCU_RECLAIM_NOW || ns < 60000000000);
+		usleep(ns / 1000);
+		anyrcu_reclaim(64);
+	}
+	CHECK(ns == UINT64_MAX);
+}
+
+static void defer_on_signal(int sig)
+{
+	object_defer(0);
+}
+
+static void reclaim_by_event_loop(void)
+{
+	int fd = anyrcu_reclaim_fd();
+	struct holder h;
+
+	CHECK(fd >= 0 && anyrcu_reclaim_fd() == fd);
+	CHECK(readable(fd, 0)); /* look first */
+	loop(fd);
+	CHECK(!readable(fd, 20) && anyrcu_reclaim_poll(NULL) == ANYRCU_RECLAIM_NOTHING);
+	object_defer(0);
+	CHECK(readable(fd, 60000) && anyrcu_reclaim_poll(NULL) == ANYRCU_RECLAIM_LATER);
+	loop(fd);
+	CHECK(stats().pending == 0);
+	handle(SIGUSR1, defer_on_signal, 0);
+	raise(SIGUSR1);
+	CHECK(readable(fd, 60000));
+	holder_enter(&h);
+	while (anyrcu_reclaim_poll(NULL) != ANYRCU_RECLAIM_READERS)
+		anyrcu_reclaim(64);
+	anyrcu_reclaim(64);
+	CHECK(anyrcu_reclaim_poll(NULL) == ANYRCU_RECLAIM_READERS && stats().pending == 1);
+	holder_leave(&h);
+	loop(fd);
+	anyrcu_gp_start();
+	CHECK(readable(fd, 60000) && anyrcu_reclaim_poll(NULL) != ANYRCU_RECLAIM_NOTHING);
+	loop(fd);
+	pool_check();
+}
+
+/* The last one to be deferred by several threads is not forgotten. */
+static void *defers_some(void *arg)
+{
+	for (unsigned i = 0; i < SCALED(2000); i++) {
+		object_defer(i);
+		if (i % 64 == 0)
+			test_sleep_ms(1);
+	}
+	return NULL;
+}
+
+static void reclaim_by_event_loop_beside_threads(void)
+{
+	int fd = anyrcu_reclaim_fd();
+	pthread_t t[3];
+
+	for (int i = 0; i < 3; i++)
+		t[i] = thread_start(defers_some, NULL);
+	while (stats().invoked < 3 * SCALED(2000)) {
+		loop(fd);
+		if (stats().invoked < 3 * SCALED(2000))
+			CHECK(readable(fd, 60000));
+	}
+	for (int i = 0; i < 3; i++)
+		thread_join(t[i]);
+	pool_check();
+}
+
+static void reclaim_fd_of_a_child(void)
+{
+	int fd = anyrcu_reclaim_fd();
+	pid_t pid;
+
+	loop(fd);
+	pid = fork();
+	if (!pid) {
+		int own = anyrcu_reclaim_fd();
+
+		CHECK(own >= 0 && own != fd);
+		loop(own);
+		object_defer(0);
+		CHECK(readable(own, 60000));
+		loop(own);
+		_exit(stats().pending != 0);
+	}
+	CHECK(child_ended_well(pid));
+	CHECK(!readable(fd, 0));
+}
+
 static const struct test_case cases[] = {
+	CASE(reclaim_by_event_loop, .env = { "ANYRCU_WORKERS=0" }),
+	CASE(reclaim_by_event_loop_beside_threads, .env = { "ANYRCU_WORKERS=0" }),
+	CASE(reclaim_fd_of_a_child, .env = { "ANYRCU_WORKERS=0" }),
 	CASE(frees),
 	CASE(free_at_every_offset),
 	CASE(null_is_nothing),

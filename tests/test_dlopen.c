@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * A program that is not linked with the library loads a shared object that is, uses and unloads it, again and again, from several
- * threads. usage: test_dlopen PLUGIN
+ * A program that is not linked with the library loads a shared object that is, uses and unloads it,
+ * again and again, from several threads. usage: test_dlopen PLUGIN
  */
 #include <dlfcn.h>
 #include <pthread.h>

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
-/* Domains: deferral for readers that are not anyrcu's. The source here is anyrcu's own grace period, or one that a case holds open. */
+/*
+ * Domains: deferral for readers that are not anyrcu's. The source here is anyrcu's own grace
+ * period, or one that a case holds open.
+ */
 #include "test.h"
+#include "no_threads.h"
+#include <fcntl.h>
 
 struct thing {
 	long number;
@@ -22,7 +27,9 @@ static void synchronize(void *arg)
 	atomic_fetch_add(&synchronized, 1);
 }
 
-static const struct anyrcu_source source = { .size = sizeof(source), .synchronize = synchronize, .arg = &held };
+static const struct anyrcu_source source = { .size = sizeof(source),
+					     .synchronize = synchronize,
+					     .arg = &held };
 
 static struct anyrcu_domain *domain(struct anyrcu_domain_config c)
 {
@@ -76,7 +83,8 @@ static void waits_for_source(void)
 	atomic_store(&held, 0);
 	anyrcu_domain_barrier(d);
 	CHECK(atomic_load(&invoked) == 2000 && atomic_load(&synchronized) > 0);
-	CHECK(stats_of(d).collected == 2000 && stats_of(d).collected_page == 2000 && stats_of(d).invoked == 2000);
+	CHECK(stats_of(d).collected == 2000 && stats_of(d).collected_page == 2000 &&
+	      stats_of(d).invoked == 2000);
 	anyrcu_domain_destroy(d, NULL);
 }
 
@@ -97,7 +105,9 @@ static void goes_on_alone(void)
 /* Another domain's readers do not hold it up. */
 static void independent(void)
 {
-	static const struct anyrcu_source other = { .size = sizeof(other), .synchronize = (void (*)(void *))anyrcu_synchronize };
+	static const struct anyrcu_source other = { .size = sizeof(other),
+						    .synchronize =
+							    (void (*)(void *))anyrcu_synchronize };
 	struct anyrcu_domain *d = DOMAIN(), *o = anyrcu_domain_create(&other, NULL);
 
 	CHECK(o);
@@ -178,7 +188,8 @@ static void chain_is_used(void)
 	anyrcu_domain_barrier(d);
 	CHECK(atomic_load(&invoked) == 50000);
 	CHECK(stats_of(d).collected_chain > 10000 && stats_of(d).bytes_high <= 65536);
-	CHECK(stats_of(d).collected_chain + stats_of(d).collected_page == 50000 && stats_of(d).invoked == 50000);
+	CHECK(stats_of(d).collected_chain + stats_of(d).collected_page == 50000 &&
+	      stats_of(d).invoked == 50000);
 	anyrcu_domain_destroy(d, NULL);
 }
 
@@ -195,7 +206,8 @@ static void slow(struct anyrcu_head *head)
 /* Callers are slowed down when callbacks are too slow for them. */
 static void gives_way(void)
 {
-	struct anyrcu_domain *d = DOMAIN(.pending_max = 1024), *never = DOMAIN(.pending_max = UINT64_MAX);
+	struct anyrcu_domain *d = DOMAIN(.pending_max = 1024),
+			     *never = DOMAIN(.pending_max = UINT64_MAX);
 
 	anyrcu_domain_call(d, &thing(0)->head, slow);
 	anyrcu_domain_call(never, &thing(0)->head, slow);
@@ -248,7 +260,8 @@ static void destroy_into(void)
 	struct anyrcu_domain *into = DOMAIN();
 
 	for (int round = 0; round < 50; round++) {
-		struct anyrcu_domain *d = DOMAIN(.page_bytes_max = 65536, .pending_max = UINT64_MAX);
+		struct anyrcu_domain *d =
+			DOMAIN(.page_bytes_max = 65536, .pending_max = UINT64_MAX);
 
 		atomic_store(&invoked, 0);
 		defer(d, round % 3 * 10000 + 100);
@@ -311,7 +324,8 @@ static void thread_hooks(void)
 		anyrcu_domain_barrier(d);
 	}
 	anyrcu_domain_destroy(d, NULL);
-	CHECK(atomic_load(&begun) == 1 && atomic_load(&ended) == 1 && atomic_load(&slept) && slept == woke);
+	CHECK(atomic_load(&begun) == 1 && atomic_load(&ended) == 1 && atomic_load(&slept) &&
+	      slept == woke);
 }
 
 static struct anyrcu_domain *of_handler;
@@ -377,7 +391,8 @@ static void wrong_config(void)
 {
 	struct anyrcu_source none = { .size = sizeof(none) };
 	const struct anyrcu_domain_config wrong[] = {
-		{ .delay_us = 10000001 }, { .pending_max = 1023 }, { .page_bytes_max = 65535 }, { .pinned = true, .cpu = -1 },
+		{ .delay_us = 10000001 },	    { .pending_max = 1023 },
+		{ .page_bytes_max = 65535 },	    { .pinned = true, .cpu = -1 },
 		{ .pinned = true, .cpu = 1 << 20 },
 	};
 
@@ -420,7 +435,128 @@ static void barrier_in_callback(void)
 	anyrcu_domain_barrier(itself);
 }
 
+/* ---- the child of a fork that can start no thread ---- */
+
+static struct anyrcu_domain *workless;
+
+static void defers_one(struct anyrcu_head *head)
+{
+	CHECK(!anyrcu_read_lock_held());
+	if (THING(head)->number-- > 0)
+		anyrcu_domain_call(workless, head, defers_one);
+	else
+		count(head);
+}
+
+/*
+ * The child's only thread does the worker's work: what came from the parent, what it defers, and
+ * what callbacks defer.
+ */
+static void works_without_worker(void)
+{
+	anyrcu_domain_barrier(workless);
+	CHECK(atomic_load(&invoked) == 2000);
+	anyrcu_domain_barrier(workless);
+	defer(workless, 5000);
+	anyrcu_domain_barrier(workless);
+	CHECK(atomic_load(&invoked) == 7000);
+	anyrcu_domain_call(workless, &thing(10)->head, defers_one);
+	for (int i = 0; i <= 10; i++)
+		anyrcu_domain_barrier(workless);
+	CHECK(atomic_load(&invoked) == 7001);
+	CHECK(stats_of(workless).invoked >= 7001 + 10);
+	defer(workless, 100);
+	anyrcu_domain_destroy(workless, NULL);
+	CHECK(atomic_load(&invoked) == 7101);
+	errno = 0;
+	CHECK(!anyrcu_domain_create(&source, NULL) && errno == EAGAIN);
+}
+
+static __attribute__((unused)) void child_without_threads(void)
+{
+	int err = dup(2), null = open("/dev/null", O_WRONLY);
+	pid_t pid;
+
+	workless = DOMAIN();
+	atomic_store(&held, 1);
+	defer(workless, 2000);
+	CHECK(no_threads());
+	dup2(null, 2); /* it says that there is no worker */
+	pid = fork();
+	if (!pid) {
+		dup2(err, 2);
+		atomic_store(&held, 0);
+		works_without_worker();
+		_exit(0);
+	}
+	CHECK(child_ended_well(pid));
+	dup2(err, 2);
+	atomic_store(&held, 0);
+	anyrcu_domain_barrier(workless);
+	CHECK(atomic_load(&invoked) == 2000);
+}
+
+/* ---- without a head; invoked by the source ---- */
+
+static atomic_long numbers, in_lock;
+
+static void invoke_locked(struct anyrcu_head *head, void (*func)(struct anyrcu_head *), void *arg)
+{
+	CHECK(arg == &held);
+	atomic_store(&in_lock, 1);
+	func(head);
+	atomic_store(&in_lock, 0);
+}
+
+static void numbered(void *arg)
+{
+	CHECK(atomic_load(&in_lock) == 1);
+	CHECK(atomic_fetch_add(&numbers, 1) == (long)arg);
+}
+
+static void numbered_with_head(struct anyrcu_head *head)
+{
+	numbered((void *)THING(head)->number);
+	free(THING(head));
+}
+
+static void headless_and_locked(void)
+{
+	struct anyrcu_source s = source;
+	struct anyrcu_domain *d;
+
+	s.invoke = invoke_locked;
+	d = anyrcu_domain_create(&s, NULL);
+	CHECK(d);
+	for (long i = 0; i < 5000; i++) {
+		if (i % 3)
+			anyrcu_domain_call_mightsleep(d, numbered, (void *)i);
+		else
+			anyrcu_domain_call(d, &thing(i)->head, numbered_with_head);
+	}
+#if !ASAN && !TSAN
+	static void *volatile last;
+	struct rlimit none = { 0 };
+	size_t n = 0;
+
+	/* Nothing is freed from here on, and no size is left. */
+	anyrcu_domain_barrier(d);
+	setrlimit(RLIMIT_AS, &none);
+	for (size_t size = 4096; size >= 16; size /= 2)
+		while ((last = malloc(size)) && n < 4000000)
+			n++;
+	anyrcu_domain_call_mightsleep(d, numbered, (void *)5000L);
+	if (last) /* an emulator, which does not keep to the limit */
+		anyrcu_domain_barrier(d);
+	CHECK(atomic_load(&numbers) == 5001);
+	_exit(0);
+#endif
+	anyrcu_domain_destroy(d, NULL);
+	CHECK(atomic_load(&numbers) == 5000);
+}
+
 static const struct test_case cases[] = {
+	CASE(headless_and_locked),
 	CASE(waits_for_source),
 	CASE(goes_on_alone),
 	CASE(independent),
@@ -435,9 +571,11 @@ static const struct test_case cases[] = {
 	CASE(signals),
 #if !TSAN
 	CASE(fork_child),
+	CASE(child_without_threads),
 #endif
 	CASE(wrong_config),
-	CASE(deferred_twice, .sig = SIGABRT, .says = { "double deferral of head" }, .env = { "ANYRCU_DEBUG=1" }),
+	CASE(deferred_twice, .sig = SIGABRT, .says = { "double deferral of head" },
+	     .env = { "ANYRCU_DEBUG=1" }),
 	CASE(order, .env = { "ANYRCU_DEBUG=1" }),
 	CASE(no_function, .sig = SIGABRT, .says = { "has no function" }),
 	CASE(barrier_in_callback, .sig = SIGABRT, .says = { "inside a callback of the domain" }),

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
-/* Beginnings and ends: of processes by fork, exec and exit, of threads in every way, of the program before and after main(). */
+/*
+ * Beginnings and ends: of processes by fork, exec and exit, of threads in every way, of the program
+ * before and after main().
+ */
 #include "test.h"
+#include <limits.h>
 #include <linux/sched.h>
 #include <setjmp.h>
 #include <spawn.h>
@@ -170,7 +174,10 @@ static void own_invoked(struct anyrcu_head *head)
 	atomic_fetch_add(&own, 1);
 }
 
-/* The own deferrals of a child are counted apart: what runs in the parent at the instant of the fork goes on there alone. */
+/*
+ * The own deferrals of a child are counted apart: what runs in the parent at the instant of the
+ * fork goes on there alone.
+ */
 static void storm_child(int generations)
 {
 	static struct anyrcu_head heads[8][10];
@@ -200,7 +207,10 @@ static void fork_storm(void)
 
 	for (size_t i = 0; i < COUNT(t); i++)
 		t[i] = thread_start(defers_until_stop, NULL);
-	/* AddressSanitizer allocates where a thread starts, and does not hold its allocator's locks over fork(). */
+	/*
+	 * AddressSanitizer allocates where a thread starts, and does not hold its allocator's locks
+	 * over fork().
+	 */
 	UNTIL(atomic_load(&deferring) == (int)COUNT(t));
 	for (int i = 0; i < SCALED(300); i++) {
 		pid = fork();
@@ -216,7 +226,11 @@ static void fork_storm(void)
 
 static _Atomic int in_child;
 
-#if !TSAN /* whose runtime holds locks and blocks signals where it calls a handler, and the child of a fork() there has them for ever */
+/*
+ * whose runtime holds locks and blocks signals where it calls a handler, and the child of a fork()
+ * there has them for ever
+ */
+#if !TSAN
 static pid_t children[100];
 static _Atomic int nchildren;
 
@@ -280,7 +294,8 @@ static void op_read(unsigned i)
 /* Whatever the handler has interrupted goes on in both processes. */
 static void fork_from_handler(void)
 {
-	static void (*const ops[])(unsigned) = { op_defer, op_mightsleep, op_page, op_synchronize, op_barrier, op_reclaim, op_read };
+	static void (*const ops[])(unsigned) = { op_defer,   op_mightsleep, op_page, op_synchronize,
+						 op_barrier, op_reclaim,    op_read };
 	timer_t t;
 
 	handle(SIGRTMIN, fork_in_handler, 0);
@@ -340,7 +355,9 @@ static void forks_in_worker(void *arg)
 {
 	pid_t pid;
 
-	/* Or the child would miss an object that its parent's other thread was just about to defer. */
+	/*
+	 * Or the child would miss an object that its parent's other thread was just about to defer.
+	 */
 	UNTIL(atomic_load(&all_deferred));
 	pid = fork();
 	object_invoked(arg);
@@ -367,7 +384,9 @@ static void fork_in_callback_of_worker(void)
 }
 
 #if !TSAN /* which does not see a child made so, and takes it for its parent */
-/* It runs no handlers of fork(): it can read and defer, and make progress by barrier and reclaim. */
+/*
+ * It runs no handlers of fork(): it can read and defer, and make progress by barrier and reclaim.
+ */
 static void raw_fork(void)
 {
 	pid_t pid;
@@ -457,8 +476,8 @@ static void callback_ends_caller(void)
 }
 
 /*
- * AddressSanitizer takes the marks of frames that cancellation has unwound for mistakes, and cannot stop threads that keep running to
- * look for leaks at exit.
+ * AddressSanitizer takes the marks of frames that cancellation has unwound for mistakes, and cannot
+ * stop threads that keep running to look for leaks at exit.
  */
 #if !ASAN
 static void *cancelled(void *arg)
@@ -500,7 +519,10 @@ static void cancel(void)
 	pool_check();
 }
 
-/* A thread that is held at the call for sure, as a reader stays inside, is cancelled or goes on, but leaves nothing behind. */
+/*
+ * A thread that is held at the call for sure, as a reader stays inside, is cancelled or goes on,
+ * but leaves nothing behind.
+ */
 static void cancel_while_waiting(void)
 {
 	struct holder h;
@@ -521,7 +543,6 @@ static void cancel_while_waiting(void)
 	anyrcu_synchronize();
 	pool_check();
 }
-
 
 static void exits(void)
 {
@@ -556,6 +577,18 @@ static void exit_in_callback(void)
 	anyrcu_call_mightsleep(ends_the_process, NULL);
 	anyrcu_barrier();
 	UNTIL(false);
+}
+
+static void waits_at_exit(void)
+{
+	anyrcu_barrier();
+}
+
+/* The worker is in exit(), whose handlers are the program's and may wait. */
+static void exit_in_callback_waits(void)
+{
+	CHECK(!atexit(waits_at_exit));
+	exit_in_callback();
 }
 
 static void exit_in_callback_of_caller(void)
@@ -639,7 +672,8 @@ static void smallest_stack(void)
 	pthread_t t;
 
 	CHECK(!pthread_attr_init(&attr));
-	CHECK(!pthread_attr_setstacksize(&attr, ASAN || TSAN ? 1 << 18 : (size_t)sysconf(_SC_THREAD_STACK_MIN)));
+	CHECK(!pthread_attr_setstacksize(
+		&attr, ASAN || TSAN ? 1 << 18 : (size_t)sysconf(_SC_THREAD_STACK_MIN)));
 	CHECK(!pthread_create(&t, &attr, uses_small_stack, NULL));
 	thread_join(t);
 	pool_check();
@@ -697,6 +731,7 @@ static const struct test_case cases[] = {
 	CASE(exit_while_all_defer),
 #endif
 	CASE(exit_in_callback),
+	CASE(exit_in_callback_waits),
 	CASE(exit_in_callback_of_caller, .env = { "ANYRCU_WORKERS=0" }),
 	CASE(key_destructors_defer),
 	CASE(short_lived_threads_defer),

@@ -11,35 +11,95 @@ static anyrcu_spinlock_t spin = ANYRCU_SPINLOCK_INIT;
 static anyrcu_mutex_t mutex = ANYRCU_MUTEX_INIT;
 static anyrcu_rwlock_t rwlock = ANYRCU_RWLOCK_INIT;
 
-static void raw_lock(void) { anyrcu_raw_spin_lock(&raw); }
-static void raw_unlock(void) { anyrcu_raw_spin_unlock(&raw); }
-static bool raw_trylock(void) { return anyrcu_raw_spin_trylock(&raw); }
-static void spin_lock(void) { anyrcu_spin_lock(&spin); }
-static void spin_unlock(void) { anyrcu_spin_unlock(&spin); }
-static bool spin_trylock(void) { return anyrcu_spin_trylock(&spin); }
-static void mutex_lock(void) { anyrcu_mutex_lock(&mutex); }
-static void mutex_unlock(void) { anyrcu_mutex_unlock(&mutex); }
-static bool mutex_trylock(void) { return anyrcu_mutex_trylock(&mutex); }
-static void write_lock(void) { anyrcu_rwlock_write_lock(&rwlock); }
-static void write_unlock(void) { anyrcu_rwlock_write_unlock(&rwlock); }
-static bool write_trylock(void) { return anyrcu_rwlock_write_trylock(&rwlock); }
-static void read_lock(void) { anyrcu_rwlock_read_lock(&rwlock); }
-static void read_unlock(void) { anyrcu_rwlock_read_unlock(&rwlock); }
-static bool read_trylock(void) { return anyrcu_rwlock_read_trylock(&rwlock); }
+static void raw_lock(void)
+{
+	anyrcu_raw_spin_lock(&raw);
+}
+static void raw_unlock(void)
+{
+	anyrcu_raw_spin_unlock(&raw);
+}
+static bool raw_trylock(void)
+{
+	return anyrcu_raw_spin_trylock(&raw);
+}
+static void spin_lock(void)
+{
+	anyrcu_spin_lock(&spin);
+}
+static void spin_unlock(void)
+{
+	anyrcu_spin_unlock(&spin);
+}
+static bool spin_trylock(void)
+{
+	return anyrcu_spin_trylock(&spin);
+}
+static void mutex_lock(void)
+{
+	anyrcu_mutex_lock(&mutex);
+}
+static void mutex_unlock(void)
+{
+	anyrcu_mutex_unlock(&mutex);
+}
+static bool mutex_trylock(void)
+{
+	return anyrcu_mutex_trylock(&mutex);
+}
+static void write_lock(void)
+{
+	anyrcu_rwlock_write_lock(&rwlock);
+}
+static void write_unlock(void)
+{
+	anyrcu_rwlock_write_unlock(&rwlock);
+}
+static bool write_trylock(void)
+{
+	return anyrcu_rwlock_write_trylock(&rwlock);
+}
+static void read_lock(void)
+{
+	anyrcu_rwlock_read_lock(&rwlock);
+}
+static void read_unlock(void)
+{
+	anyrcu_rwlock_read_unlock(&rwlock);
+}
+static bool read_trylock(void)
+{
+	return anyrcu_rwlock_read_trylock(&rwlock);
+}
 
 static __thread uint64_t flags;
-static void raw_lock_irqsave(void) { flags = anyrcu_raw_spin_lock_irqsave(&raw); }
-static void raw_unlock_irqrestore(void) { anyrcu_raw_spin_unlock_irqrestore(&raw, flags); }
-static void spin_lock_irqsave(void) { flags = anyrcu_spin_lock_irqsave(&spin); }
-static void spin_unlock_irqrestore(void) { anyrcu_spin_unlock_irqrestore(&spin, flags); }
+static void raw_lock_irqsave(void)
+{
+	flags = anyrcu_raw_spin_lock_irqsave(&raw);
+}
+static void raw_unlock_irqrestore(void)
+{
+	anyrcu_raw_spin_unlock_irqrestore(&raw, flags);
+}
+static void spin_lock_irqsave(void)
+{
+	flags = anyrcu_spin_lock_irqsave(&spin);
+}
+static void spin_unlock_irqrestore(void)
+{
+	anyrcu_spin_unlock_irqrestore(&spin, flags);
+}
 
 static const struct kind {
 	void (*lock)(void), (*unlock)(void);
 	bool (*trylock)(void);
 } kinds[] = {
-	{ raw_lock, raw_unlock, raw_trylock },	   { spin_lock, spin_unlock, spin_trylock },
-	{ mutex_lock, mutex_unlock, mutex_trylock }, { write_lock, write_unlock, write_trylock },
-	{ raw_lock_irqsave, raw_unlock_irqrestore, NULL }, { spin_lock_irqsave, spin_unlock_irqrestore, NULL },
+	{ raw_lock, raw_unlock, raw_trylock },
+	{ spin_lock, spin_unlock, spin_trylock },
+	{ mutex_lock, mutex_unlock, mutex_trylock },
+	{ write_lock, write_unlock, write_trylock },
+	{ raw_lock_irqsave, raw_unlock_irqrestore, NULL },
+	{ spin_lock_irqsave, spin_unlock_irqrestore, NULL },
 };
 
 /* ---- exclusion ---- */
@@ -137,7 +197,8 @@ static void take_other(int sig)
 
 static void *take_turns_ticking(void *arg)
 {
-	timer_t t = ticks_start(SIGRTMIN, 997); /* no more often than a handler can be done, on a busy machine too */
+	/* no more often than a handler can be done, on a busy machine too */
+	timer_t t = ticks_start(SIGRTMIN, 997);
 
 	take_turns(arg);
 	timer_delete(t);
@@ -254,8 +315,8 @@ static void init(void)
 	anyrcu_mutex_unlock(&l[0].mutex);
 	for (int i = 0; i < 2; i++)
 		anyrcu_mutex_destroy(&l[i].mutex);
-	CHECK(sizeof(anyrcu_raw_spinlock_t) == 8 && sizeof(anyrcu_spinlock_t) == 8 && sizeof(anyrcu_mutex_t) == 4 &&
-	      sizeof(anyrcu_rwlock_t) == 16);
+	CHECK(sizeof(anyrcu_raw_spinlock_t) == 8 && sizeof(anyrcu_spinlock_t) == 8 &&
+	      sizeof(anyrcu_mutex_t) == 4 && sizeof(anyrcu_rwlock_t) == 16);
 }
 
 static volatile sig_atomic_t came;
@@ -542,8 +603,16 @@ static void works_in_child(void)
 	CHECK(child_ended_well(pid));
 }
 
-#define MODELS(f, ...) CASE(f, ##__VA_ARGS__), { .name = #f "_full", .body = f, FULL, ##__VA_ARGS__ }, { .name = #f "_rt", .body = f, RT, ##__VA_ARGS__ }
-#define NOT_RT(f) { .name = #f "_none", .body = f, .env = { "ANYRCU_PREEMPT=none" } }, { .name = #f "_full", .body = f, FULL }
+#define MODELS(f, ...)                                                                  \
+	CASE(f, ##__VA_ARGS__), { .name = #f "_full", .body = f, FULL, ##__VA_ARGS__ }, \
+	{                                                                               \
+		.name = #f "_rt", .body = f, RT, ##__VA_ARGS__                          \
+	}
+#define NOT_RT(f)                                                            \
+	{ .name = #f "_none", .body = f, .env = { "ANYRCU_PREEMPT=none" } }, \
+	{                                                                    \
+		.name = #f "_full", .body = f, FULL                          \
+	}
 
 static const struct test_case cases[] = {
 	MODELS(exclusion),
@@ -560,9 +629,12 @@ static const struct test_case cases[] = {
 	MODELS(works_in_child),
 	CASE(inherits, RT),
 	CASE(taken_twice, RT, .sig = SIGABRT, .says = { "is taken by the thread that holds it" }),
-	CASE(mutex_taken_twice, RT, .sig = SIGABRT, .says = { "is taken by the thread that holds it" }),
-	CASE(released_by_another, RT, .sig = SIGABRT, .says = { "is released by a thread that does not hold it" }),
-	CASE(holder_has_ended, RT, .sig = SIGABRT, .says = { "is waited for, and its holder has ended" }),
+	CASE(mutex_taken_twice, RT, .sig = SIGABRT,
+	     .says = { "is taken by the thread that holds it" }),
+	CASE(released_by_another, RT, .sig = SIGABRT,
+	     .says = { "is released by a thread that does not hold it" }),
+	CASE(holder_has_ended, RT, .sig = SIGABRT,
+	     .says = { "is waited for, and its holder has ended" }),
 };
 
 int main(int argc, char **argv)

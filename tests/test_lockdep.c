@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * The validator's engine, by the table through which all use it, with a host of its own: what is learnt and how often it is said, the life of
- * locks, tables that fill, many threads, fork, and interruption by handlers at any instruction. The rules one by one are test_lockdep_rules.c's.
+ * The validator's engine, by the table through which all use it, with a host of its own: what is
+ * learnt and how often it is said, the life of locks, tables that fill, many threads, fork, and
+ * interruption by handlers at any instruction. The rules one by one are test_lockdep_rules.c's.
  *
  * Linked with the sources of the library, without its constructor.
  */
 #include "test.h"
 #include <lockdep/lockdep.h>
-#include <port/port.h>
+#include <port/process.h>
 #include <port/posix/init.h>
 #include <ucontext.h>
 
@@ -31,7 +32,10 @@ static bool in_reader(void)
 	return reads;
 }
 
-/* What was found, since found_nothing() or found() was called last; the newest report is kept whole. */
+/*
+ * What was found, since found_nothing() or found() was called last; the newest report is kept
+ * whole.
+ */
 static struct {
 	int n, full;
 	struct anyrcu_lockdep_report last;
@@ -42,7 +46,8 @@ static struct {
 
 static void unexpected(int line)
 {
-	dprintf(2, "line %d: %d reports, the last of them:\n%s\n", line, seen.n, seen.n ? seen.text : "");
+	dprintf(2, "line %d: %d reports, the last of them:\n%s\n", line, seen.n,
+		seen.n ? seen.text : "");
 	_exit(1);
 }
 
@@ -66,7 +71,9 @@ static void thread_ends(void)
 	op->thread_exit(false);
 }
 
-static struct lockdep_host the_host = { .emit = emit, .in_reader = in_reader, .rt = is_rt, .raw_nesting = true };
+static struct lockdep_host the_host = {
+	.emit = emit, .in_reader = in_reader, .rt = is_rt, .raw_nesting = true
+};
 
 static void begin(void)
 {
@@ -77,8 +84,17 @@ static void begin(void)
 	CHECK(lockdep_start(&the_host));
 }
 
-#define SILENT() do { if (seen.n) unexpected(__LINE__); } while (0)
-#define FOUND(r) do { if (seen.n != 1 || seen.last.rule != ANYRCU_LOCKDEP_##r) unexpected(__LINE__); seen.n = 0; } while (0)
+#define SILENT()                              \
+	do {                                  \
+		if (seen.n)                   \
+			unexpected(__LINE__); \
+	} while (0)
+#define FOUND(r)                                                         \
+	do {                                                             \
+		if (seen.n != 1 || seen.last.rule != ANYRCU_LOCKDEP_##r) \
+			unexpected(__LINE__);                            \
+		seen.n = 0;                                              \
+	} while (0)
 
 static struct lockdep_stats counts(void)
 {
@@ -92,7 +108,8 @@ static struct lockdep_stats counts(void)
 
 static char A, B, C, D, many[1024];
 
-static noinline void take_as(const void *lock, const struct anyrcu_lock_type *type, unsigned how, unsigned subclass)
+static noinline void take_as(const void *lock, const struct anyrcu_lock_type *type, unsigned how,
+			     unsigned subclass)
 {
 	op->acquire(lock, type, how, subclass, NULL, __builtin_return_address(0));
 }
@@ -128,7 +145,8 @@ static void order_is_learnt_once(void)
 		leave(&A);
 	}
 	s = counts();
-	CHECK(s.classes == 3 && s.locks == 3 && s.edges == 2 && s.chains == 3 && s.threads == 1 && s.deepest == 3);
+	CHECK(s.classes == 3 && s.locks == 3 && s.edges == 2 && s.chains == 3 && s.threads == 1 &&
+	      s.deepest == 3);
 	SILENT();
 }
 
@@ -172,11 +190,15 @@ static void report_tells(void)
 	take(&B);
 	take(&A);
 	FOUND(CIRCULAR);
-	CHECK(seen.last.size == sizeof(seen.last) && !strcmp(seen.last.rule_name, "circular-dependency"));
-	CHECK(seen.last.nlocks == 2 && !strcmp(seen.locks[0], "lock A") && !strcmp(seen.locks[1], "lock B"));
+	CHECK(seen.last.size == sizeof(seen.last) &&
+	      !strcmp(seen.last.rule_name, "circular-dependency"));
+	CHECK(seen.last.nlocks == 2 && !strcmp(seen.locks[0], "lock A") &&
+	      !strcmp(seen.locks[1], "lock B"));
 	CHECK(seen.last.nframes > 0);
-	CHECK(strstr(seen.text, "possible circular locking dependency detected") && strstr(seen.text, "possible unsafe locking scenario") &&
-	      strstr(seen.text, "*** DEADLOCK ***") && strstr(seen.text, "locks held by thread") && strstr(seen.text, "stack backtrace:"));
+	CHECK(strstr(seen.text, "possible circular locking dependency detected") &&
+	      strstr(seen.text, "possible unsafe locking scenario") &&
+	      strstr(seen.text, "*** DEADLOCK ***") && strstr(seen.text, "locks held by thread") &&
+	      strstr(seen.text, "stack backtrace:"));
 }
 
 static void released_in_the_middle(void)
@@ -440,10 +462,10 @@ static void deeper_than_deep(void)
 {
 	begin();
 	for (int round = 0; round < 3; round++) {
-		for (int i = 0; i < 60; i++)
+		for (int i = 0; i < 200; i++)
 			take(&many[i]);
 		CHECK(op->is_held(&A) == -1);
-		for (int i = 0; i < 60; i++)
+		for (int i = 0; i < 200; i++)
 			leave(&many[i]);
 		CHECK(op->is_held(&many[0]) == 0);
 	}
@@ -460,7 +482,9 @@ static void too_many_classes(void)
 	begin();
 	pair(&A, &B);
 	for (int i = 0; i < 20000; i++) {
-		op->init(&locks[i], &mutex_type, NULL, (const struct anyrcu_lock_class_key *)(uintptr_t)(0x200000000 + 64 * i), NULL);
+		op->init(&locks[i], &mutex_type, NULL,
+			 (const struct anyrcu_lock_class_key *)(uintptr_t)(0x200000000 + 64 * i),
+			 NULL);
 		take(&locks[i]);
 		leave(&locks[i]);
 	}
@@ -515,7 +539,7 @@ static void too_many_chains(void)
 			leave(&many[at[k]]);
 	}
 	SILENT();
-	CHECK(TEST_SLOWNESS > 1 || seen.full == 1);
+	CHECK(!seen.full);
 	pair(&B, &A);
 	FOUND(CIRCULAR);
 }
@@ -537,7 +561,7 @@ static void too_many_locks(void)
 	op->free(locks, 8 * 1500000, NULL);
 }
 
-static void too_many_pairs(void)
+static void many_pairs_of_a_class(void)
 {
 	static const struct anyrcu_lock_class_key key;
 
@@ -549,7 +573,7 @@ static void too_many_pairs(void)
 		for (int j = i + 1; j < 400; j++)
 			pair(&many[i], &many[j]);
 	SILENT();
-	CHECK(seen.full == 1);
+	CHECK(!seen.full);
 	pair(&many[1], &many[0]);
 	FOUND(CIRCULAR);
 }
@@ -716,14 +740,15 @@ static void handlers_inside_each_other(void)
 	}
 	SILENT();
 	op->signal_enter(SIGUSR1, one, false);
-	take_as(&many[1], &raw_type, ANYRCU_LOCK_WRITE, 0); /* but this waits for the other's, which may be below */
+	/* but this waits for the other's, which may be below */
+	take_as(&many[1], &raw_type, ANYRCU_LOCK_WRITE, 0);
 	FOUND(SIGNAL_USE);
 }
 
 #if !TSAN
 /*
- * Handlers at arbitrary moments, of two signals, one inside the other. ThreadSanitizer puts handlers off to moments of its own, signals blocked or not,
- * and now and then leaves them blocked.
+ * Handlers at arbitrary moments, of two signals, one inside the other. ThreadSanitizer puts
+ * handlers off to moments of its own, signals blocked or not, and now and then leaves them blocked.
  */
 static _Atomic uint64_t handled;
 
@@ -737,7 +762,8 @@ static void on_tick(int sig, siginfo_t *info, void *context)
 	op->signal_enter(sig, before | UINT64_C(1) << (sig - 1), false);
 	for (unsigned i = n; i < n + 4; i++)
 		take_as(&locks[i], &raw_type, ANYRCU_LOCK_WRITE, 0);
-	CHECK(op->is_held(&locks[n]) == 1 && op->is_held(&locks[n + 3]) == 1 && op->is_held(&many[1023]) == 0);
+	CHECK(op->is_held(&locks[n]) == 1 && op->is_held(&locks[n + 3]) == 1 &&
+	      op->is_held(&many[1023]) == 0);
 	for (unsigned i = n; i < n + 4; i++)
 		leave(&locks[i]);
 	op->signal_exit(before);
@@ -782,30 +808,39 @@ static void interrupted_often(void)
 
 #if defined(__x86_64__) && !TSAN
 /*
- * A handler after each instruction of what the engine does. It stays out of the part that blocks signals, as any other signal's handler.
+ * A handler after each instruction of what the engine does. It stays out of the part that blocks
+ * signals, as any other signal's handler.
  */
 #define STEP 0x100 /* the processor's flag: trap after each instruction */
 static uint64_t steps, run_in;
+static bool unannounced; /* every other handler, but in another */
+static volatile bool in_other;
 
 static void on_step(int sig, siginfo_t *info, void *context)
 {
 	ucontext_t *u = context;
 	uint64_t blocked;
+	char *locks;
+	bool told;
 
 	steps++;
 	memcpy(&blocked, &u->uc_sigmask, sizeof(blocked));
 	if (sigismember(&u->uc_sigmask, SIGUSR1))
 		return;
 	run_in++;
-	op->signal_enter(SIGTRAP, ~UINT64_C(0), false);
-	take_as(&many[0], &raw_type, ANYRCU_LOCK_WRITE, 0);
-	take_as(&many[1], &raw_type, ANYRCU_LOCK_WRITE, 0);
-	CHECK(op->is_held(&many[0]) == 1 && op->is_held(&many[1]) == 1);
-	leave(&many[0]);
-	CHECK(op->is_held(&many[0]) == 0 && op->is_held(&many[1]) == 1);
-	leave(&many[1]);
-	CHECK(op->is_held(&many[1]) == 0 && op->is_held(&many[2]) == 0);
-	op->signal_exit(blocked);
+	told = !unannounced || run_in % 2 || in_other;
+	locks = &many[told ? 0 : 4];
+	if (told)
+		op->signal_enter(SIGTRAP, ~UINT64_C(0), false);
+	take_as(&locks[0], &raw_type, ANYRCU_LOCK_WRITE, 0);
+	take_as(&locks[1], &raw_type, ANYRCU_LOCK_WRITE, 0);
+	CHECK(op->is_held(&locks[0]) == 1 && op->is_held(&locks[1]) == 1);
+	leave(&locks[0]);
+	CHECK(op->is_held(&locks[0]) == 0 && op->is_held(&locks[1]) == 1);
+	leave(&locks[1]);
+	CHECK(op->is_held(&locks[1]) == 0 && op->is_held(&locks[2]) == 0);
+	if (told)
+		op->signal_exit(blocked);
 }
 
 static void stepping(bool on)
@@ -816,7 +851,7 @@ static void stepping(bool on)
 		__asm__ volatile("pushfq; andq %0, (%%rsp); popfq" ::"i"(~STEP) : "memory", "cc");
 }
 
-static void interrupted_everywhere(void)
+static void step_through(void)
 {
 	struct sigaction a = { .sa_sigaction = on_step, .sa_flags = SA_SIGINFO };
 	sigset_t own;
@@ -828,7 +863,8 @@ static void interrupted_everywhere(void)
 	sigaddset(&own, SIGUSR2);
 	sigfillset(&a.sa_mask);
 	CHECK(!sigaction(SIGTRAP, &a, NULL));
-	for (int round = 0; round < 3; round++) { /* what is new, what is known, what is new again */
+	/* what is new, what is known, what is new again */
+	for (int round = 0; round < 4; round++) {
 		uint64_t before = run_in;
 
 		stepping(true);
@@ -842,22 +878,38 @@ static void interrupted_everywhere(void)
 		op->preempt(-1);
 		op->might_sleep("f", NULL);
 		pthread_sigmask(SIG_BLOCK, &own, NULL); /* as in a handler */
+		in_other = true;
 		op->signal_enter(SIGUSR2, UINT64_C(1) << (SIGUSR2 - 1), true);
 		take_as(&B, &raw_type, ANYRCU_LOCK_WRITE, 0);
 		leave(&B);
 		op->signal_exit(0);
+		in_other = false;
 		pthread_sigmask(SIG_UNBLOCK, &own, NULL);
 		op->init(&D, &mutex_type, "D", NULL, NULL);
 		op->destroy(&D, NULL);
 		stepping(false);
 		CHECK(run_in - before > 100);
-		CHECK(op->is_held(&A) == 0 && op->is_held(&C) == 1 && op->is_held(&many[10]) == 0 && op->is_held(&many[0]) == 0);
+		CHECK(op->is_held(&A) == 0 && op->is_held(&C) == 1 && op->is_held(&many[10]) == 0 &&
+		      op->is_held(&many[0]) == 0);
 		leave(&C);
 	}
 	SILENT();
 	op->thread_exit(false);
 	SILENT();
 	CHECK(steps > run_in);
+}
+
+static void interrupted_everywhere(void)
+{
+	step_through();
+}
+
+/* What was checked before is remembered then; see src/lockdep/again.h. */
+static void interrupted_everywhere_by_instance(void)
+{
+	the_host.by_instance = true;
+	unannounced = true;
+	step_through();
 }
 
 /* The first operation of a thread, which gives it its state. */
@@ -900,7 +952,12 @@ static void *holds_at_its_end(void *arg)
 static void threads_end(void)
 {
 	begin();
-	for (int i = 0; i < 20000; i++)
+	/*
+	 * Each must leave its state to the next, so fewer show it as well. QEMU 7.2 takes 3.3 ms
+	 * and 280 KB for a thread that starts and ends, with nothing of ours in it, and never gives
+	 * the memory back: 20000 take it 66 s of CPU time and 1.3 GB.
+	 */
+	for (int i = 0; i < SCALED(20000); i++)
 		thread_join(thread_start(holds_at_its_end, &A));
 	SILENT();
 	CHECK(counts().threads <= 1 && !seen.full);
@@ -988,7 +1045,8 @@ static void fork_child_works(void)
 	pair(&C, &B);
 	FOUND(CIRCULAR);
 	CHECK(counts().threads == 1);
-	if (!TSAN && !ASAN) /* which are not whole in such a child: the one refuses, the other's allocator may hang */
+	/* which are not whole in such a child: the one refuses, the other's allocator may hang */
+	if (!TSAN && !ASAN)
 		thread_join(thread_start(holds_at_its_end, &A));
 	SILENT();
 }
@@ -1079,7 +1137,7 @@ static const struct test_case cases[] = {
 	CASE(too_many_orders),
 	CASE(too_many_chains),
 	CASE(too_many_locks),
-	CASE(too_many_pairs),
+	CASE(many_pairs_of_a_class),
 	CASE(raw_nesting),
 	CASE(no_raw_nesting),
 	CASE(no_raw_nesting_rt),
@@ -1094,6 +1152,7 @@ static const struct test_case cases[] = {
 #endif
 #if defined(__x86_64__) && !TSAN
 	CASE(interrupted_everywhere),
+	CASE(interrupted_everywhere_by_instance),
 	CASE(interrupted_from_the_first),
 #endif
 	CASE(threads_end),

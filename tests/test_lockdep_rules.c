@@ -1,21 +1,25 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * The validator's rules, one small case each, right or wrong, under each preemption model. What the kernel's locking self-test covers is
- * covered: AA, ABBA, longer chains, balance, signal-safe and unsafe uses, inversions, readers and writers, wait types, RCU.
+ * The validator's rules, one small case each, right or wrong, under each preemption model. What the
+ * kernel's locking self-test covers is covered: AA, ABBA, longer chains, balance, signal-safe and
+ * unsafe uses, inversions, readers and writers, wait types, RCU.
  *
- * A case is a line of steps. It runs in a process of its own, which ends with the first report, before the lock is waited for: so a deadlock can
- * be written down as it is.
+ * A case is a line of steps. It runs in a process of its own, which ends with the first report,
+ * before the lock is waited for: so a deadlock can be written down as it is.
  *
- *     M1 S1 R1          lock a mutex, spinlock, raw spinlock; 1 to 4 are of a class each, a and b of one
+ *     M1 S1 R1          lock a mutex, spinlock, raw spinlock; 1 to 4 are of a class each, a and b
+ *                       of one
  *     rW1 wW1           read-lock and write-lock an rwlock
  *     ?M1 ?rW1          try to;  M1.1  as subclass 1;  R1^  with signals masked
  *     -M1 -rW1 -R1^     unlock
- *     ( )               in a signal handler that is never threaded;  < >  in one that is, where the model has it so
+ *     ( )               in a signal handler that is never threaded;  < >  in one that is, where the
+ *                       model has it so
  *     t( )              in the threaded part of a handler;  T( )  in a thread, which then ends
  *     mask unmask       that signal
  *     { }               a read-side critical section
  *     p+ p-             preemption off and on
- *     !M1 =M1 ~M1       assert that it is held; that it is not; initialise it.  xM1 memory with it is freed
+ *     !M1 =M1 ~M1       assert that it is held; that it is not; initialise it.  xM1 memory with it
+ *                       is freed
  *     and words: see words[]
  */
 #define ANYRCU_LOCKDEP
@@ -23,11 +27,37 @@
 #include <ctype.h>
 
 static const char *const rules[] = {
-	NULL, "recursive-locking", "circular-dependency", "inconsistent-signal-use", "signal-safe-unsafe-order", "invalid-wait-context",
-	"sleep-in-atomic", "bad-unlock-balance", "held-at-thread-exit", "held-lock-freed", "held-lock-reinitialised",
-	"suspicious-rcu-usage", "not-held", "held",
+	NULL,
+	"recursive-locking",
+	"circular-dependency",
+	"inconsistent-signal-use",
+	"signal-safe-unsafe-order",
+	"invalid-wait-context",
+	"sleep-in-atomic",
+	"bad-unlock-balance",
+	"held-at-thread-exit",
+	"held-lock-freed",
+	"held-lock-reinitialised",
+	"suspicious-rcu-usage",
+	"not-held",
+	"held",
 };
-enum { OK, RECURSIVE, CIRCULAR, SIGNAL_USE, SIGNAL_ORDER, WAIT, ATOMIC, BALANCE, EXIT, FREED, REINIT, RCU, NOT_HELD, HELD };
+enum {
+	OK,
+	RECURSIVE,
+	CIRCULAR,
+	SIGNAL_USE,
+	SIGNAL_ORDER,
+	WAIT,
+	ATOMIC,
+	BALANCE,
+	EXIT,
+	FREED,
+	REINIT,
+	RCU,
+	NOT_HELD,
+	HELD
+};
 
 struct rule_case {
 	const char *steps;
@@ -448,16 +478,30 @@ static const struct {
 	const char *word;
 	void (*step)(void);
 } words[] = {
-	{ "mask", mask }, { "unmask", unmask }, { "p+", anyrcu_preempt_disable }, { "p-", anyrcu_preempt_enable },
-	{ "{", anyrcu_read_lock }, { "}", anyrcu_read_unlock }, { "dereference", rcu_dereference }, { "check", rcu_check },
-	{ "protected", rcu_protected }, { "sleep", might_sleep }, { "kernel", alloc_kernel }, { "nowait", alloc_nowait },
-	{ "no_locks", alloc_no_locks }, { "call", call }, { "mightsleep", object_defer_mightsleep },
-	{ "synchronize", anyrcu_synchronize }, { "barrier", anyrcu_barrier }, { "wait", gp_wait },
+	{ "mask", mask },
+	{ "unmask", unmask },
+	{ "p+", anyrcu_preempt_disable },
+	{ "p-", anyrcu_preempt_enable },
+	{ "{", anyrcu_read_lock },
+	{ "}", anyrcu_read_unlock },
+	{ "dereference", rcu_dereference },
+	{ "check", rcu_check },
+	{ "protected", rcu_protected },
+	{ "sleep", might_sleep },
+	{ "kernel", alloc_kernel },
+	{ "nowait", alloc_nowait },
+	{ "no_locks", alloc_no_locks },
+	{ "call", call },
+	{ "mightsleep", object_defer_mightsleep },
+	{ "synchronize", anyrcu_synchronize },
+	{ "barrier", anyrcu_barrier },
+	{ "wait", gp_wait },
 };
 
 /* ---- the run ---- */
 
-static const char *volatile at; /* where in the steps we are; one thread runs at a time, and handlers inside of raise() */
+/* where in the steps we are; one thread runs at a time, and handlers inside of raise() */
+static const char *volatile at;
 static _Atomic bool inner_done;
 
 static void run(void);
@@ -491,7 +535,8 @@ static void in_handler(int sig)
 /* M1, ?rW2, -R1^, Ma.1, !M1, ... */
 static void step_lock(const char *w)
 {
-	char what = strchr("-?!=~x", *w) ? *w++ : '+', how = *w == 'r' || *w == 'w' ? *w++ : 0, type = *w++;
+	char what = strchr("-?!=~x", *w) ? *w++ : '+', how = *w == 'r' || *w == 'w' ? *w++ : 0,
+	     type = *w++;
 	int i = place(*w++);
 	bool masked = *w == '^';
 	size_t size;
@@ -557,9 +602,12 @@ static void reported(const struct anyrcu_lockdep_report *r, void *arg)
 
 static int run_case(const char *steps)
 {
-	struct anyrcu_signal_action never = { .size = sizeof(never), .hard = run_in_handler, .flags = ANYRCU_SIGNAL_NO_THREAD };
+	struct anyrcu_signal_action never = { .size = sizeof(never),
+					      .hard = run_in_handler,
+					      .flags = ANYRCU_SIGNAL_NO_THREAD };
 	struct anyrcu_signal_action maybe = { .size = sizeof(maybe), .hard = run_in_handler };
-	struct anyrcu_signal_action threaded = { .size = sizeof(threaded), .thread = run_in_threaded };
+	struct anyrcu_signal_action threaded = { .size = sizeof(threaded),
+						 .thread = run_in_threaded };
 
 	CHECK(configure((struct anyrcu_config){ .lockdep = 1, .lockdep_hook = reported }) == 0);
 	CHECK(!anyrcu_signal_action(SIGUSR1, &never) && !anyrcu_signal_action(SIGUSR2, &maybe) &&
@@ -583,7 +631,7 @@ static void case_runs(void **state)
 
 	if (!pid) {
 		setenv("ANYRCU_PREEMPT", model, 1);
-		alarm(60);
+		alarm(600);
 		execl("/proc/self/exe", program_invocation_short_name, "--case", c->steps, NULL);
 		_exit(127);
 	}
@@ -591,11 +639,16 @@ static void case_runs(void **state)
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != expected) {
 		int got = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 
-		fprintf(stderr, "\"%s\" under %s: should be %s, but ", c->steps, model, expected ? rules[expected] : "silent");
+		fprintf(stderr, "\"%s\" under %s: should be %s, but ", c->steps, model,
+			expected ? rules[expected] : "silent");
 		if (got < 0)
 			fprintf(stderr, "ended by signal %d\n", WTERMSIG(status));
 		else
-			fprintf(stderr, "is %s (%d)\n", got == 0 ? "silent" : got < (int)COUNT(rules) ? rules[got] : "another", got);
+			fprintf(stderr, "is %s (%d)\n",
+				got == 0		? "silent" :
+				got < (int)COUNT(rules) ? rules[got] :
+							  "another",
+				got);
 		fail();
 	}
 }
@@ -610,8 +663,11 @@ int main(int argc, char **argv)
 	if (argc == 2)
 		cmocka_set_test_filter(argv[1]);
 	for (size_t i = 0; i < COUNT(tests); i++) {
-		snprintf(names[i], sizeof(names[i]), "%s: %s", models[i % COUNT(models)], table[i / COUNT(models)].steps);
-		tests[i] = (struct CMUnitTest){ .name = names[i], .test_func = case_runs, .initial_state = (void *)i };
+		snprintf(names[i], sizeof(names[i]), "%s: %s", models[i % COUNT(models)],
+			 table[i / COUNT(models)].steps);
+		tests[i] = (struct CMUnitTest){ .name = names[i],
+						.test_func = case_runs,
+						.initial_state = (void *)i };
 	}
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -30,7 +30,8 @@ static void take_and_release(int how)
 		break;
 	case 1:
 		CHECK(anyrcu_raw_spin_trylock(&raw));
-		CHECK(!anyrcu_preemptible() && !anyrcu_raw_spin_trylock(&raw) && !anyrcu_preemptible());
+		CHECK(!anyrcu_preemptible() && !anyrcu_raw_spin_trylock(&raw) &&
+		      !anyrcu_preemptible());
 		anyrcu_raw_spin_unlock(&raw);
 		break;
 	case 2:
@@ -71,7 +72,8 @@ static void take_and_release(int how)
 		break;
 	case 8:
 		anyrcu_rwlock_write_lock(&rwlock);
-		CHECK(!anyrcu_rwlock_read_trylock(&rwlock) && !anyrcu_rwlock_write_trylock(&rwlock));
+		CHECK(!anyrcu_rwlock_read_trylock(&rwlock) &&
+		      !anyrcu_rwlock_write_trylock(&rwlock));
 		CHECK(anyrcu_preemptible() == is("rt"));
 		anyrcu_rwlock_write_unlock(&rwlock);
 		break;
@@ -184,9 +186,12 @@ static void in_thread(int sig, const siginfo_t *info)
 	atomic_fetch_add(&thread_calls, 1);
 }
 
-static int install(int sig, void (*h)(int, siginfo_t *, void *), void (*t)(int, const siginfo_t *), int flags)
+static int install(int sig, void (*h)(int, siginfo_t *, void *), void (*t)(int, const siginfo_t *),
+		   int flags)
 {
-	struct anyrcu_signal_action a = { .size = sizeof(a), .hard = h, .thread = t, .flags = flags };
+	struct anyrcu_signal_action a = {
+		.size = sizeof(a), .hard = h, .thread = t, .flags = flags
+	};
 
 	return anyrcu_signal_action(sig, &a);
 }
@@ -198,7 +203,8 @@ static void send_one(int sig, int hards, int threads)
 	errno = 0;
 	raise(sig);
 	CHECK(errno == 0);
-	UNTIL(atomic_load(&hard_calls) == was[0] + hards && atomic_load(&thread_calls) == was[1] + threads);
+	UNTIL(atomic_load(&hard_calls) == was[0] + hards &&
+	      atomic_load(&thread_calls) == was[1] + threads);
 	CHECK(!atomic_load(&wrong));
 }
 
@@ -215,7 +221,8 @@ static void kinds_of_handlers(void)
 	CHECK(atomic_load(&thread_in) != me());
 	CHECK(!install(SIGUSR1, hard, in_thread, 0));
 	send_one(SIGUSR1, 1, 1);
-	CHECK((atomic_load(&hard_in) == me()) == !is("rt") && (atomic_load(&hard_in) == atomic_load(&thread_in)) == is("rt"));
+	CHECK((atomic_load(&hard_in) == me()) == !is("rt") &&
+	      (atomic_load(&hard_in) == atomic_load(&thread_in)) == is("rt"));
 	CHECK(!install(SIGUSR1, hard, in_thread, ANYRCU_SIGNAL_NO_THREAD));
 	send_one(SIGUSR1, 1, 1);
 	CHECK(atomic_load(&hard_in) == me() && atomic_load(&thread_in) != me());
@@ -278,7 +285,8 @@ static void in_order(int sig, const siginfo_t *info)
 {
 	while (!atomic_load(&gate))
 		test_sleep_ms(1);
-	expect(info->si_code == SI_QUEUE && info->si_pid == getpid() && info->si_value.sival_int == atomic_load(&next));
+	expect(info->si_code == SI_QUEUE && info->si_pid == getpid() &&
+	       info->si_value.sival_int == atomic_load(&next));
 	atomic_fetch_add(&next, 1);
 }
 
@@ -301,10 +309,21 @@ static void add(int sig, const siginfo_t *info)
 	atomic_fetch_add(&next, 1);
 }
 
+/* As glibc's pthread_sigqueue(), which other libraries do not have. */
+static void queue_to_self(int sig, int value)
+{
+	siginfo_t info = { .si_signo = sig, .si_code = SI_QUEUE };
+
+	info.si_pid = getpid();
+	info.si_uid = getuid();
+	info.si_value.sival_int = value;
+	CHECK(!syscall(SYS_rt_tgsigqueueinfo, getpid(), syscall(SYS_gettid), sig, &info));
+}
+
 static void *send_some(void *arg)
 {
 	for (int i = 0; i < SIGNALS; i++)
-		CHECK(!pthread_sigqueue(pthread_self(), SIGRTMIN + 1, (union sigval){ .sival_int = i }));
+		queue_to_self(SIGRTMIN + 1, i);
 	return NULL;
 }
 
@@ -320,7 +339,8 @@ static void nothing_is_lost_in_threads(void)
 	for (int i = 0; i < 4; i++)
 		thread_join(t[i]);
 	CHECK(!anyrcu_signal_action(SIGRTMIN + 1, NULL)); /* which waits for what is queued */
-	CHECK(atomic_load(&next) == 4 * SIGNALS && atomic_load(&sum) == 4 * (SIGNALS * (SIGNALS - 1) / 2));
+	CHECK(atomic_load(&next) == 4 * SIGNALS &&
+	      atomic_load(&sum) == 4 * (SIGNALS * (SIGNALS - 1) / 2));
 }
 
 static _Atomic int sent, seen;
@@ -356,16 +376,16 @@ static void standard_signals_coalesce(void)
 static _Atomic int allowed; /* the generation that may be called */
 static _Atomic bool stop;
 
-#define GENERATION(n)                                                                                                  \
-	static void hard_##n(int sig, siginfo_t *info, void *context)                                                  \
-	{                                                                                                              \
-		expect(!(atomic_load(&allowed) & 1 << n));                                                             \
-		atomic_fetch_add(&hard_calls, 1);                                                                      \
-	}                                                                                                              \
-	static void thread_##n(int sig, const siginfo_t *info)                                                         \
-	{                                                                                                              \
-		expect(!(atomic_load(&allowed) & 1 << n));                                                             \
-		atomic_fetch_add(&thread_calls, 1);                                                                    \
+#define GENERATION(n)                                                 \
+	static void hard_##n(int sig, siginfo_t *info, void *context) \
+	{                                                             \
+		expect(!(atomic_load(&allowed) & 1 << n));            \
+		atomic_fetch_add(&hard_calls, 1);                     \
+	}                                                             \
+	static void thread_##n(int sig, const siginfo_t *info)        \
+	{                                                             \
+		expect(!(atomic_load(&allowed) & 1 << n));            \
+		atomic_fetch_add(&thread_calls, 1);                   \
 	}
 GENERATION(0)
 GENERATION(1)
@@ -377,7 +397,10 @@ static void *storm(void *arg)
 	return NULL;
 }
 
-/* Once a call has returned, the former action's parts are not called any more. "allowed" has a bit for the one that may not be. */
+/*
+ * Once a call has returned, the former action's parts are not called any more. "allowed" has a bit
+ * for the one that may not be.
+ */
 static void replaced_in_a_storm(void)
 {
 	pthread_t t[2];
@@ -557,7 +580,9 @@ static void policy_rt_off(void)
 static void policy_raw_variants(void)
 {
 	struct anyrcu_config c = { .policy = ANYRCU_POLICY_RAW_VARIANTS };
-	struct heap_object { struct anyrcu_head head; } *h = malloc(sizeof(*h)), *none = NULL;
+	struct heap_object {
+		struct anyrcu_head head;
+	} *h = malloc(sizeof(*h)), *none = NULL;
 
 	CHECK(!configure(c));
 	CHECK(defer_some(false) == 0 && defer_some(true) > 1000);
@@ -577,16 +602,22 @@ static void policy_from_environment(void)
 	pool_check();
 }
 
-#define MODELS(f) { .name = #f "_none", .body = f, NONE }, { .name = #f "_full", .body = f, FULL }, { .name = #f "_rt", .body = f, RT }
+#define MODELS(f)                                                                         \
+	{ .name = #f "_none", .body = f, NONE }, { .name = #f "_full", .body = f, FULL }, \
+	{                                                                                 \
+		.name = #f "_rt", .body = f, RT                                           \
+	}
 
 static const struct test_case cases[] = {
 	MODELS(counts_balance),
 	CASE(counts_are_per_thread, FULL),
-	CASE(enabled_too_often, FULL, .sig = SIGABRT, .says = { "anyrcu_preempt_enable() without anyrcu_preempt_disable()" }),
+	CASE(enabled_too_often, FULL, .sig = SIGABRT,
+	     .says = { "anyrcu_preempt_enable() without anyrcu_preempt_disable()" }),
 	CASE(chosen_by_config),
 	CASE(environment_overrides, RT),
 	CASE(unknown_words, .env = { "ANYRCU_PREEMPT=some", "ANYRCU_POLICY=best" },
-	     .says = { "ANYRCU_PREEMPT=some is not known; ignored", "ANYRCU_POLICY=best is not known; ignored" }),
+	     .says = { "ANYRCU_PREEMPT=some is not known; ignored",
+		       "ANYRCU_POLICY=best is not known; ignored" }),
 	MODELS(kinds_of_handlers),
 	CASE(invalid_handlers),
 	CASE(former_comes_back, NONE),
@@ -602,7 +633,8 @@ static const struct test_case cases[] = {
 	MODELS(policy_preemptible),
 	MODELS(policy_rt_off),
 	MODELS(policy_raw_variants),
-	CASE(policy_from_environment, .env = { "ANYRCU_PREEMPT=none", "ANYRCU_POLICY=preemptible" }),
+	CASE(policy_from_environment,
+	     .env = { "ANYRCU_PREEMPT=none", "ANYRCU_POLICY=preemptible" }),
 };
 
 int main(int argc, char **argv)

@@ -74,7 +74,10 @@ static void zeroes(void)
 static void distinct(void)
 {
 	enum { N = 1000 };
-	static struct { void *page; unsigned order; } all[N];
+	static struct {
+		void *page;
+		unsigned order;
+	} all[N];
 
 	for (int round = 0; round < 3; round++) {
 		for (unsigned i = round; i < N; i += 1 + round) {
@@ -94,11 +97,22 @@ static void distinct(void)
 
 static void arguments_out_of_range(void)
 {
-	static const struct { unsigned gfp, order; } bad[] = {
-		{ ANYRCU_GFP_KERNEL, ANYRCU_PAGE_ORDER_MAX + 1 }, { ANYRCU_GFP_NOWAIT, ANYRCU_PAGE_ORDER_MAX + 1 },
-		{ ANYRCU_GFP_NO_LOCKS, ANYRCU_PAGE_ORDER_MAX + 1 }, { ANYRCU_GFP_KERNEL, 32 }, { ANYRCU_GFP_KERNEL, 64 },
-		{ ANYRCU_GFP_KERNEL, UINT32_MAX }, { 3, 0 }, { ANYRCU_GFP_ZERO | 3, 0 }, { 4, 0 }, { 0x200, 0 }, { 0x80, 0 },
-		{ UINT32_MAX, 0 }, { UINT32_MAX, UINT32_MAX },
+	static const struct {
+		unsigned gfp, order;
+	} bad[] = {
+		{ ANYRCU_GFP_KERNEL, ANYRCU_PAGE_ORDER_MAX + 1 },
+		{ ANYRCU_GFP_NOWAIT, ANYRCU_PAGE_ORDER_MAX + 1 },
+		{ ANYRCU_GFP_NO_LOCKS, ANYRCU_PAGE_ORDER_MAX + 1 },
+		{ ANYRCU_GFP_KERNEL, 32 },
+		{ ANYRCU_GFP_KERNEL, 64 },
+		{ ANYRCU_GFP_KERNEL, UINT32_MAX },
+		{ 3, 0 },
+		{ ANYRCU_GFP_ZERO | 3, 0 },
+		{ 4, 0 },
+		{ 0x200, 0 },
+		{ 0x80, 0 },
+		{ UINT32_MAX, 0 },
+		{ UINT32_MAX, UINT32_MAX },
 	};
 	struct anyrcu_stats before = stats(), after;
 
@@ -159,9 +173,11 @@ static void drained(void)
 		CHECK(after.pages_mapped <= before.pages_mapped);
 		CHECK(after.pages_mapped_high == before.pages_mapped_high);
 		if (modes[m] == ANYRCU_GFP_NO_LOCKS)
-			CHECK(after.pages_failed_no_locks - before.pages_failed_no_locks == ANYRCU_PAGE_ORDER_MAX + 1);
+			CHECK(after.pages_failed_no_locks - before.pages_failed_no_locks ==
+			      ANYRCU_PAGE_ORDER_MAX + 1);
 		else
-			CHECK(after.pages_failed - before.pages_failed == ANYRCU_PAGE_ORDER_MAX + 1);
+			CHECK(after.pages_failed - before.pages_failed ==
+			      ANYRCU_PAGE_ORDER_MAX + 1);
 	}
 }
 
@@ -177,8 +193,9 @@ static void counted_where_from(void)
 		anyrcu_page_free(page, i % 4);
 	}
 	after = stats();
-	CHECK(after.pages_percpu + after.pages_reserve + after.pages_zone -
-	      before.pages_percpu - before.pages_reserve - before.pages_zone == n);
+	CHECK(after.pages_percpu + after.pages_reserve + after.pages_zone - before.pages_percpu -
+		      before.pages_reserve - before.pages_zone ==
+	      n);
 	CHECK(after.pages_mapped && after.pages_mapped_high >= after.pages_mapped);
 }
 
@@ -289,7 +306,10 @@ static unsigned rnd(void)
 	return (seed = seed * 1664525u + 1013904223u) >> 8;
 }
 
-/* Who has a page writes its address all over it, and finds it there when the page is taken out again. */
+/*
+ * Who has a page writes its address all over it, and finds it there when the page is taken out
+ * again.
+ */
 static void exchange(unsigned gfp)
 {
 	unsigned r = rnd(), order = r % 4;

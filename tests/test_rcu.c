@@ -569,7 +569,10 @@ static void urgent(int sig)
 	atomic_fetch_add(&handled, 1);
 }
 
-/* A program that uses SIGURG itself never sees one from the library, and has its report all the same. */
+/*
+ * A program that uses SIGURG itself never sees one from the library, and has its report all the
+ * same.
+ */
 static void stall_leaves_sigurg_to_program(void)
 {
 	struct anyrcu_config c = { .stall_ms = 10, .stall_hook = on_stall, .stall_arg = &stalls };
@@ -617,7 +620,8 @@ static void stall_reports_back_off(void)
 	test_sleep_ms(800);
 	UNTIL(atomic_load(&stalls) >= 2);
 	clock_gettime(CLOCK_MONOTONIC, &to);
-	CHECK(atomic_load(&stalls) < ((to.tv_sec - from.tv_sec) * 1000 + (to.tv_nsec - from.tv_nsec) / 1000000) / 10 / 3);
+	CHECK(atomic_load(&stalls) <
+	      ((to.tv_sec - from.tv_sec) * 1000 + (to.tv_nsec - from.tv_nsec) / 1000000) / 10 / 3);
 	holder_leave(&h);
 	pool_check();
 }
@@ -675,7 +679,10 @@ static void idle_system_does_nothing(void)
 	for (int i = 0; i < 1000; i++)
 		object_defer(i);
 	pool_check();
-	/* It may first give back what it does not need. Three seconds are longer than any pause it makes in that. */
+	/*
+	 * It may first give back what it does not need. Three seconds are longer than any pause it
+	 * makes in that.
+	 */
 	for (int i = 0; !quiet && i < 4; i++)
 		quiet = nothing_happens();
 	CHECK(quiet);

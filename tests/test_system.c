@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
-/* Systems that refuse what the library would use: membarrier, restartable sequences, CPUs, memory, files, time. */
+/*
+ * Systems that refuse what the library would use: membarrier, restartable sequences, CPUs, memory,
+ * files, time.
+ */
 #include "test.h"
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -30,7 +33,8 @@ static void replace(void)
 	if (i >= COUNT(values))
 		return;
 	atomic_store(&values[i].live, 1);
-	anyrcu_call(&__atomic_exchange_n(&current, &values[i], __ATOMIC_ACQ_REL)->head, value_invoked);
+	anyrcu_call(&__atomic_exchange_n(&current, &values[i], __ATOMIC_ACQ_REL)->head,
+		    value_invoked);
 }
 
 static void works_in_handler(int sig)
@@ -46,7 +50,8 @@ static void *works(void *arg)
 	for (int i = 0; i < SCALED(3000) || atomic_load(&handled) < 20; i++) {
 		anyrcu_read_lock();
 		for (int j = 0; j < 20; j++) {
-			if (!atomic_load_explicit(&anyrcu_dereference(current)->live, memory_order_relaxed))
+			if (!atomic_load_explicit(&anyrcu_dereference(current)->live,
+						  memory_order_relaxed))
 				atomic_fetch_add(&wrong, 1);
 		}
 		anyrcu_read_unlock();
@@ -87,7 +92,10 @@ static void workload(void)
 	CHECK(stats().pending == 0);
 }
 
-/* From here on, in this process and what it executes, the system call fails as if the kernel did not have or allow it. */
+/*
+ * From here on, in this process and what it executes, the system call fails as if the kernel did
+ * not have or allow it.
+ */
 static void refuse(unsigned nr, unsigned err)
 {
 	struct sock_filter code[] = {
@@ -214,7 +222,8 @@ static void cpus_taken_away(void)
 
 static void *signalled_to_stop(void *arg)
 {
-	_Atomic bool *end = mmap(NULL, sizeof(*end), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	_Atomic bool *end =
+		mmap(NULL, sizeof(*end), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	pid_t parent = getpid(), pid;
 
 	CHECK(end != MAP_FAILED);
@@ -245,7 +254,10 @@ static void stopped_and_continued(void)
 	thread_join(t);
 }
 
-/* The library asks for the time here: for none that can be set, and as if the machine had slept for an hour whenever "hours" goes up. */
+/*
+ * The library asks for the time here: for none that can be set, and as if the machine had slept for
+ * an hour whenever "hours" goes up.
+ */
 static _Atomic long hours, asked_for_wall_clock;
 
 int clock_gettime(clockid_t id, struct timespec *t)
@@ -292,6 +304,84 @@ static void clock_leaps(void)
 	CHECK(!atomic_load(&asked_for_wall_clock));
 }
 
+/* Readers whose sections are short, and who waits for them. */
+static void *reads_shortly(void *arg)
+{
+	while (!atomic_load(&stop)) {
+		anyrcu_read_lock();
+		test_sleep_ms(1);
+		anyrcu_read_unlock();
+		anyrcu_synchronize();
+	}
+	return NULL;
+}
+
+/*
+ * Each time the machine is suspended for an hour, in the middle of grace periods: no reader has
+ * stalled.
+ */
+static void suspended_is_no_stall(void)
+{
+	pthread_t t[3];
+	struct holder h;
+
+	CHECK(configure((struct anyrcu_config){ .stall_hook = stalled }) == 0);
+	for (size_t i = 0; i < COUNT(t); i++)
+		t[i] = thread_start(reads_shortly, NULL);
+	for (int i = 0; i < 50; i++) {
+		holder_enter(&h);
+		object_defer(i);
+		test_sleep_ms(3);
+		atomic_fetch_add(&hours, 1);
+		test_sleep_ms(3);
+		holder_leave(&h);
+	}
+	atomic_store(&stop, true);
+	for (size_t i = 0; i < COUNT(t); i++)
+		thread_join(t[i]);
+	pool_check();
+	CHECK(!atomic_load(&stalls) && !stats().stalls);
+}
+
+/* Returns after this process was stopped for so long. */
+static void stopped_for_ms(long ms)
+{
+	pid_t parent = getpid(), pid = fork();
+
+	if (!pid) {
+		kill(parent, SIGSTOP);
+		test_sleep_ms(ms);
+		kill(parent, SIGCONT);
+		_exit(0);
+	}
+	CHECK(child_ended_well(pid));
+}
+
+/*
+ * The process is stopped for longer than a stall takes, with a reader inside a section and with
+ * none that stays.
+ */
+static void stopped_is_no_stall(void)
+{
+	pthread_t t[3];
+	struct holder h;
+
+	CHECK(configure((struct anyrcu_config){ .stall_ms = 4000, .stall_hook = stalled }) == 0);
+	for (size_t i = 0; i < COUNT(t); i++)
+		t[i] = thread_start(reads_shortly, NULL);
+	holder_enter(&h);
+	object_defer(0);
+	test_sleep_ms(20); /* the worker waits for the holder now */
+	stopped_for_ms(5000);
+	holder_leave(&h);
+	stopped_for_ms(5000);
+	atomic_store(&stop, true);
+	for (size_t i = 0; i < COUNT(t); i++)
+		thread_join(t[i]);
+	pool_check();
+	CHECK(!atomic_load(&stalls) && !stats().stalls);
+}
+
 #if !ASAN /* which opens files when it looks for leaks */
 static void no_files(void)
 {
@@ -324,7 +414,10 @@ static void limit_address_space(size_t more)
 static void no_memory(void)
 {
 	struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
-	static struct { void *page; unsigned order; } all[1 << 12];
+	static struct {
+		void *page;
+		unsigned order;
+	} all[1 << 12];
 	struct anyrcu_stats s;
 	unsigned order = ANYRCU_PAGE_ORDER_MAX + 1;
 	size_t n = 0;
@@ -334,7 +427,8 @@ static void no_memory(void)
 	pool_check();
 	limit_address_space(4 << 20);
 	while (order--) {
-		while (n < COUNT(all) && (all[n].page = anyrcu_page_alloc(ANYRCU_GFP_KERNEL, order)))
+		while (n < COUNT(all) &&
+		       (all[n].page = anyrcu_page_alloc(ANYRCU_GFP_KERNEL, order)))
 			all[n++].order = order;
 	}
 	CHECK(n < COUNT(all));
@@ -425,7 +519,8 @@ static bool group_write(const char *dir, const char *file, long value)
 static void enter_group(void)
 {
 	for (int v2 = 0; v2 < 2 && !getenv("TEST_GROUP"); v2++) {
-		snprintf(group, sizeof(group), "/sys/fs/cgroup/%sanyrcu-test-%d", v2 ? "" : "memory/", getpid());
+		snprintf(group, sizeof(group), "/sys/fs/cgroup/%sanyrcu-test-%d",
+			 v2 ? "" : "memory/", getpid());
 		if (mkdir(group, 0755))
 			continue;
 		if (group_write(group, v2 ? "memory.max" : "memory.limit_in_bytes", 64 << 20) &&
@@ -489,15 +584,20 @@ static const struct test_case cases[] = {
 	{ .name = "rseq_off", .body = workload, .env = { "ANYRCU_RSEQ=0" } },
 	{ .name = "membarrier_off", .body = workload, .env = { "ANYRCU_MEMBARRIER=0" } },
 	{ .name = "both_off", .body = workload, .env = { "ANYRCU_MEMBARRIER=0", "ANYRCU_RSEQ=0" } },
-	{ .name = "rseq_off_in_glibc", .body = workload, .env = { "GLIBC_TUNABLES=glibc.pthread.rseq=0" } },
+	{ .name = "rseq_off_in_glibc",
+	  .body = workload,
+	  .env = { "GLIBC_TUNABLES=glibc.pthread.rseq=0" } },
 	{ .name = "debug_on", .body = workload, .env = { "ANYRCU_DEBUG=1" } },
 	CASE(membarrier_refused_later),
 	CASE(membarrier_refused_meanwhile),
-	CASE(membarrier_and_affinity_refused_later, .says = { "anyrcu", "membarrier" }, .env = { "ANYRCU_MEMBARRIER=1" }),
+	CASE(membarrier_and_affinity_refused_later, .says = { "anyrcu", "membarrier" },
+	     .env = { "ANYRCU_MEMBARRIER=1" }),
 	{ .name = "one_cpu", .body = workload, .before = use_one_cpu },
 	CASE(cpus_taken_away),
 	CASE(stopped_and_continued),
 	CASE(clock_leaps),
+	CASE(suspended_is_no_stall),
+	CASE(stopped_is_no_stall),
 #if !ASAN
 	CASE(no_files),
 #endif

@@ -17,8 +17,8 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#include "merge.h"
-#include "trace.h"
+#include "trace/merge.h"
+#include "trace/trace.h"
 
 struct file {
 	char *data;
@@ -55,9 +55,12 @@ static void write_sample(struct file *f)
 }
 
 static const struct trace_event sample[] = {
-	{ .object = 0, .thread = 0, .size = 24 }, { .object = 1, .thread = 1, .size = 0 },
-	{ .object = 2, .thread = 1, .size = 1ull << 46 }, { .object = 2, .thread = 0, .is_free = 1 },
-	{ .object = 0, .thread = 2, .is_free = 1 }, { .object = 3, .thread = 0, .size = 100 },
+	{ .object = 0, .thread = 0, .size = 24 },
+	{ .object = 1, .thread = 1, .size = 0 },
+	{ .object = 2, .thread = 1, .size = 1ull << 46 },
+	{ .object = 2, .thread = 0, .is_free = 1 },
+	{ .object = 0, .thread = 2, .is_free = 1 },
+	{ .object = 3, .thread = 0, .size = 100 },
 	{ .object = 3, .thread = 0, .is_free = 1 },
 };
 
@@ -141,7 +144,8 @@ static void varints(void **state)
 	begin(&f);
 	for (int bit = 0; bit < 62; bit++)
 		for (int less = 0; less < 2; less++)
-			trace_write_alloc(&f.w, 0, (1ull << bit) - less), trace_write_free(&f.w, 0, n++);
+			trace_write_alloc(&f.w, 0, (1ull << bit) - less),
+				trace_write_free(&f.w, 0, n++);
 	trace_write_alloc(&f.w, 0, 1);
 	for (int i = 0; i < 300000; i++)
 		trace_write_free(&f.w, 0, trace_write_alloc(&f.w, 0, i));
@@ -176,7 +180,9 @@ static void damaged(void **state)
 		for (int bits = 1; bits < 256; bits++) {
 			f.data[i] ^= bits;
 			assert_refused(f.data, f.size,
-				       i < 12 ? "not a trace" : i < 16 ? "another version" : "truncated or corrupt");
+				       i < 12 ? "not a trace" :
+				       i < 16 ? "another version" :
+						"truncated or corrupt");
 			f.data[i] ^= bits;
 		}
 	}
@@ -199,8 +205,8 @@ static void longer(void **state)
 }
 
 /* A file with these events and counts and the right checksum: only what it says is wrong. */
-static size_t forge(unsigned char *out, const void *events, size_t size, uint64_t nevents, uint32_t nobjects,
-		    uint32_t nthreads, uint32_t nprocesses)
+static size_t forge(unsigned char *out, const void *events, size_t size, uint64_t nevents,
+		    uint32_t nobjects, uint32_t nthreads, uint32_t nprocesses)
 {
 	static const unsigned char head[] = "anyrcu-trace\1\0\0";
 	const uint64_t counts[] = { nevents, nobjects | (uint64_t)nthreads << 32, nprocesses };
@@ -227,10 +233,10 @@ static void inconsistent(void **state)
 		uint64_t nevents;
 		uint32_t nobjects, nthreads, nprocesses;
 	} cases[] = {
-		{ "\x40\x01", 2, 3, 1, 1, 1 },			 /* more events than bytes */
+		{ "\x40\x01", 2, 3, 1, 1, 1 }, /* more events than bytes */
 		{ "\x40\x01", 2, UINT64_MAX, 1, 1, 1 },
 		{ "\x40\x01", 2, 1ull << 60, 1, 1, 1 },
-		{ "\x40\x01", 2, 1, 1, 1, 1 },			 /* fewer than there are */
+		{ "\x40\x01", 2, 1, 1, 1, 1 }, /* fewer than there are */
 		{ "\x40\x01", 2, 2, 2, 1, 1 },
 		{ "\x40\x01", 2, 2, UINT32_MAX, 1, 1 },
 		{ "\x40\x01", 2, 2, 0, 1, 1 },
@@ -240,21 +246,24 @@ static void inconsistent(void **state)
 		{ "\x40\x01", 2, 2, 1, 1, 0 },
 		{ "\x40\x01", 2, 2, 1, 1, 2 },
 		{ "", 0, 0, 0, 0, 1 },
-		{ "\x01\x40", 2, 2, 1, 1, 1 },			 /* a free before the allocation */
-		{ "\x40\x01\x01", 3, 3, 1, 1, 1 },		 /* two of them */
-		{ "\x40\x05", 2, 2, 1, 1, 1 },			 /* of an object before the first */
+		{ "\x01\x40", 2, 2, 1, 1, 1 }, /* a free before the allocation */
+		{ "\x40\x01\x01", 3, 3, 1, 1, 1 }, /* two of them */
+		{ "\x40\x05", 2, 2, 1, 1, 1 }, /* of an object before the first */
 		{ "\x40\xfd\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11, 2, 1, 1, 1 },
-		{ "\x40\x03", 2, 2, 1, 1, 1 },			 /* an event of no kind */
-		{ "\x40\x06\x40\x01", 4, 3, 2, 3, 1 },		 /* thread 2 is missing */
-		{ "\x40\x0a\x40\x01", 4, 3, 2, 3, 1 },		 /* thread 1 is */
-		{ "\x06\x40", 2, 1, 1, 2, 1 },			 /* thread 0 is */
-		{ "\x40\x81", 2, 2, 1, 1, 1 },			 /* half a number */
-		{ "\x40\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01", 12, 2, 2, 1, 1 }, /* one too long */
-		{ "\x40\xfc\xff\xff\xff\xff\xff\xff\xff\xff\x02", 11, 2, 2, 1, 1 },	/* or large */
+		{ "\x40\x03", 2, 2, 1, 1, 1 }, /* an event of no kind */
+		{ "\x40\x06\x40\x01", 4, 3, 2, 3, 1 }, /* thread 2 is missing */
+		{ "\x40\x0a\x40\x01", 4, 3, 2, 3, 1 }, /* thread 1 is */
+		{ "\x06\x40", 2, 1, 1, 2, 1 }, /* thread 0 is */
+		{ "\x40\x81", 2, 2, 1, 1, 1 }, /* half a number */
+		/* one too long */
+		{ "\x40\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01", 12, 2, 2, 1, 1 },
+		/* or large */
+		{ "\x40\xfc\xff\xff\xff\xff\xff\xff\xff\xff\x02", 11, 2, 2, 1, 1 },
 		/* More bytes than there are. */
 		{ "\xfc\xff\xff\xff\xff\xff\xff\xff\xff\x01\xfc\xff\xff\xff\xff\xff\xff\xff\xff\x01"
 		  "\xfc\xff\xff\xff\xff\xff\xff\xff\xff\x01\xfc\xff\xff\xff\xff\xff\xff\xff\xff\x01"
-		  "\xfc\xff\xff\xff\xff\xff\xff\xff\xff\x01", 50, 5, 5, 1, 1 },
+		  "\xfc\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+		  50, 5, 5, 1, 1 },
 	};
 	unsigned char data[4096];
 	struct file f = { .data = (char *)data };
@@ -264,8 +273,8 @@ static void inconsistent(void **state)
 	trace_free(parse(&f));
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		size = forge(data, cases[i].events, cases[i].size, cases[i].nevents, cases[i].nobjects,
-			     cases[i].nthreads, cases[i].nprocesses);
+		size = forge(data, cases[i].events, cases[i].size, cases[i].nevents,
+			     cases[i].nobjects, cases[i].nthreads, cases[i].nprocesses);
 		assert_refused(data, size, "is corrupt");
 	}
 }
@@ -284,7 +293,8 @@ static void noise(void **state)
 
 		for (size_t j = 0; j < n; j++)
 			events[j] = rand_r(&seed) % 4 ? rand_r(&seed) % 16 : rand_r(&seed);
-		size = forge(data, events, n, rand_r(&seed) % 8, rand_r(&seed) % 4, rand_r(&seed) % 3, 1);
+		size = forge(data, events, n, rand_r(&seed) % 8, rand_r(&seed) % 4,
+			     rand_r(&seed) % 3, 1);
 		t = trace_parse(data, size, &error);
 		assert_true(!t == !!error);
 		if (t) {
@@ -399,12 +409,13 @@ static void no_room(void **state)
 struct hand {
 	struct pool *pool;
 	size_t used[4];
-	struct pool_event (*chunks)[POOL_CHUNK_EVENTS]; /* those that left the pool; 0 and 1, the others are in it */
+	/* those that left the pool; 0 and 1, the others are in it */
+	struct pool_event (*chunks)[POOL_CHUNK_EVENTS];
 	uint64_t end;
 };
 
-static void event(struct hand *h, int chunk, uint64_t stamp, uint32_t process, uint32_t thread, uint64_t address,
-		  uint64_t size)
+static void event(struct hand *h, int chunk, uint64_t stamp, uint32_t process, uint32_t thread,
+		  uint64_t address, uint64_t size)
 {
 	struct pool_event *e = chunk < 2 ? h->chunks[chunk] : h->pool->chunk[chunk];
 
@@ -424,7 +435,8 @@ static int set_up(void **state)
 {
 	struct hand *h = calloc(1, sizeof(*h));
 
-	h->pool = mmap(NULL, sizeof(*h->pool), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	h->pool = mmap(NULL, sizeof(*h->pool), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		       -1, 0);
 	h->chunks = calloc(2, sizeof(*h->chunks));
 	assert_true(h->pool != MAP_FAILED && h->chunks);
 	for (int i = 0; i < POOL_CHUNKS / 64; i++)
@@ -449,7 +461,8 @@ static void no_progress(double share)
 {
 }
 
-static void assert_merged(struct hand *h, struct merge *m, const struct trace_event *events, size_t n)
+static void assert_merged(struct hand *h, struct merge *m, const struct trace_event *events,
+			  size_t n)
 {
 	struct file f;
 	struct trace *t;
@@ -468,12 +481,18 @@ static void assert_merged(struct hand *h, struct merge *m, const struct trace_ev
 	free(f.data);
 }
 
-#define A(o, t, s) { .object = o, .thread = t, .size = s }
-#define F(o, t) { .object = o, .thread = t, .is_free = 1 }
-#define ASSERT_MERGED(h, m, ...)                                                                                      \
-	do {                                                                                                          \
-		static const struct trace_event events[] = { __VA_ARGS__ };                                           \
-		assert_merged(h, m, events, sizeof(events) / sizeof(*events));                                        \
+#define A(o, t, s)                                  \
+	{                                           \
+		.object = o, .thread = t, .size = s \
+	}
+#define F(o, t)                                        \
+	{                                              \
+		.object = o, .thread = t, .is_free = 1 \
+	}
+#define ASSERT_MERGED(h, m, ...)                                               \
+	do {                                                                   \
+		static const struct trace_event events[] = { __VA_ARGS__ };    \
+		assert_merged(h, m, events, sizeof(events) / sizeof(*events)); \
 	} while (0)
 
 /* An address goes round between threads on different CPUs. */
@@ -493,7 +512,10 @@ static void merge_by_stamp(void **state)
 	assert_int_equal(m.unknown_frees + m.missed_frees, 0);
 }
 
-/* Thread 0 was interrupted between stamp and place: its event happened later than what stands before it. */
+/*
+ * Thread 0 was interrupted between stamp and place: its event happened later than what stands
+ * before it.
+ */
 static void merge_by_place(void **state)
 {
 	struct hand *h = *state;
@@ -515,7 +537,7 @@ static void merge_holes(void **state)
 	event(h, 2, 0, 0, 0, 0, 0);
 	event(h, 2, 10, 1, 0, 0x1000, 100);
 	event(h, 2, 0, 1, 0, 0x1000, POOL_FREE); /* killed before the stamp */
-	event(h, 2, 20, 1, 0, 0, POOL_FREE);	 /* realloc() failed */
+	event(h, 2, 20, 1, 0, 0, POOL_FREE); /* realloc() failed */
 	event(h, 2, 30, 1, 0, 0x2000, 200);
 	ASSERT_MERGED(h, &m, A(0, 0, 100), A(1, 0, 200));
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
-/* The core's modules on the mock platform: one thread, so each step of a protocol can be placed where it hurts. */
+/*
+ * The core's modules on the mock platform: one thread, so each step of a protocol can be placed
+ * where it hurts.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,29 +16,37 @@
 #include <pages/pages.h>
 #include <pages/zone.h>
 #include <port/mock/mock.h>
-#include <port/port.h>
+#include <port/process.h>
 
 /* ---- zone ---- */
 
+/* So many blocks of this order has a chunk of 1 << @chunk pages: the header takes one. */
+static unsigned blocks(unsigned chunk, unsigned order)
+{
+	return order < chunk ? (1u << (chunk - order)) - 1 : 0;
+}
+
 static void zone_splits_and_merges(void **state)
 {
-	void *page[511];
+	void *page[1024];
 	uint64_t mapped = mock.mapped;
 
 	for (unsigned order = 0; order < 9; order++) {
 		unsigned n = 0;
 		void *p;
 
-		while ((p = zone_take(order, n == 0))) {
+		/* The first chunk, if it has blocks of this order, then one that is larger. */
+		while ((p = zone_take(order, n == 0 || n == blocks(8, order)))) {
 			assert_int_equal((uintptr_t)p & ((4096u << order) - 1), 0);
 			page[n++] = p;
 		}
-		/* One chunk, less its header's page, in blocks of this order. */
-		assert_int_equal(n, (512 >> order) - 1);
+		assert_int_equal(n, blocks(8, order) + blocks(9, order));
+		assert_int_equal(mock.mapped - mapped, order < 8 ? 3 << 20 : 2 << 20);
 		for (unsigned i = 0; i < n; i++)
-			zone_put(page[(i * 11 + 3) % n], order);
+			zone_put(page[(i * 13 + 3) % n], order);
 		zone_unmap(zone_trim());
-		assert_int_equal(mock.mapped, mapped); /* all merged again, or the chunk would still be there */
+		/* all merged again, or the chunk would still be there */
+		assert_int_equal(mock.mapped, mapped);
 	}
 }
 
@@ -72,12 +83,12 @@ static void pages_follow_demand(void **state)
 	pages_refill();
 	while ((page[n] = anyrcu_page_alloc(ANYRCU_GFP_NO_LOCKS, 0)))
 		n++;
-	assert_true(n >= 1024);
+	assert_true(n >= 128);
 	assert_true(pages_want_refill());
 	pages_refill();
 	while ((page[n + more] = anyrcu_page_alloc(ANYRCU_GFP_NO_LOCKS, 0)))
 		more++;
-	assert_true(more >= 2 * n || more >= 4096);
+	assert_true(more >= 1024);
 	for (unsigned i = 0; i < n + more; i++)
 		anyrcu_page_free(page[i], 0);
 	assert_false(pages_idle()); /* it has just been used */
@@ -87,6 +98,44 @@ static void pages_follow_demand(void **state)
 	assert_false(pages_want_refill());
 }
 
+/* What has run low or was refused is there the next time, also after memory was given back. */
+static void pages_grow_with_use(void **state)
+{
+	void *p = NULL;
+
+	for (unsigned order = 7; order <= ANYRCU_PAGE_ORDER_MAX; order++) {
+		page_free(page_alloc(ANYRCU_GFP_NO_LOCKS, order), order);
+		assert_true(pages_want_refill());
+	}
+	pages_refill();
+	pages_trim();
+	for (unsigned order = 0; order <= ANYRCU_PAGE_ORDER_MAX; order++) {
+		p = page_alloc(ANYRCU_GFP_NO_LOCKS, order);
+		assert_non_null(p);
+		page_free(p, order);
+	}
+}
+
+/* What goes back to the system need not come again: the reserve keeps what it is to have. */
+static void pages_trim_keeps_reserve(void **state)
+{
+	static void *page[1024];
+	unsigned n = 0;
+
+	pages_refill();
+	for (unsigned i = 0; i < 2; i++) {
+		mock.maps_allowed = 0;
+		pages_trim();
+		assert_false(pages_want_refill());
+		for (n = 0; n < 128 && (page[n] = anyrcu_page_alloc(ANYRCU_GFP_NO_LOCKS, 0));)
+			n++;
+		assert_int_equal(n, 128);
+		mock.maps_allowed = UINT64_MAX;
+		while (n)
+			anyrcu_page_free(page[--n], 0);
+	}
+}
+
 static void pages_no_locks_maps_nothing(void **state)
 {
 	uint64_t maps = mock.maps;
@@ -94,7 +143,7 @@ static void pages_no_locks_maps_nothing(void **state)
 
 	pages_refill();
 	maps = mock.maps;
-	for (unsigned order = 0; order <= ANYRCU_PAGE_ORDER_MAX; order++) {
+	for (unsigned order = 0; order <= 6; order++) {
 		p = anyrcu_page_alloc(ANYRCU_GFP_NO_LOCKS | ANYRCU_GFP_ZERO, order);
 		assert_non_null(p);
 		assert_int_equal((uintptr_t)p & ((4096ul << order) - 1), 0);
@@ -130,7 +179,9 @@ static void begin_to_read(void)
 	anyrcu_read_lock();
 }
 
-/* A reader that begins after the number was advanced is not waited for; one whose number is old is. */
+/*
+ * A reader that begins after the number was advanced is not waited for; one whose number is old is.
+ */
 static void gp_tells_readers_apart(void **state)
 {
 	anyrcu_gp_t gp = anyrcu_gp_start();
@@ -185,7 +236,7 @@ static void gp_numbers_wrap(void **state)
 static void gp_dead_reader_is_buried(void **state)
 {
 	struct anyrcu_reader *mine = anyrcu_self;
-	uint64_t reports = mock.reports;
+	uint64_t owner = mine->owner, reports = mock.reports;
 	anyrcu_gp_t gp;
 
 	anyrcu_read_lock();
@@ -198,7 +249,8 @@ static void gp_dead_reader_is_buried(void **state)
 	mock.tid_dead = false;
 	assert_true(anyrcu_gp_done(gp));
 	assert_int_equal(mock.reports, reports + 1);
-	mine->tid = 1; /* this thread is not dead after all */
+	anyrcu_read_unlock();
+	mine->owner = owner; /* this thread is not dead after all */
 }
 
 static void unlock(void *unused)
@@ -268,7 +320,8 @@ static void defer_needs_two_grace_periods(void **state)
 	for (int i = 0; i < 5; i++)
 		defer_advance();
 	assert_int_equal(gp_stats.done, done + 1);
-	assert_int_equal(defer_drain(1, 0), 0); /* settled now, but what was stored late needs the second */
+	/* settled now, but what was stored late needs the second */
+	assert_int_equal(defer_drain(1, 0), 0);
 	anyrcu_read_unlock();
 	while (!defer_drain(1, 0))
 		defer_advance();
@@ -290,7 +343,8 @@ static void defer_loses_nothing_when_refused(void **state)
 		for (unsigned i = 0; i < N; i++)
 			o[i].invoked = 0;
 		pages_trim();
-		defer_limits.bytes_max = 16384; /* so that the chain is needed also when mappings are not refused */
+		/* so that the chain is needed also when mappings are not refused */
+		defer_store.bytes_max = 16384;
 		mock.maps_allowed = allowed;
 		for (unsigned i = 0; i < N; i++) {
 			mock.cpu = i % 5;
@@ -309,10 +363,10 @@ static void defer_loses_nothing_when_refused(void **state)
 			break;
 	}
 	mock.maps_allowed = UINT64_MAX;
-	defer_limits.bytes_max = 64 << 20;
+	defer_store.bytes_max = 64 << 20;
 	free(o);
 	assert_int_equal(defer_pending(), 0);
-	assert_int_equal(defer_stats.bytes, 0);
+	assert_int_equal(defer_store.bytes, 0);
 }
 
 static void defer_budget(void **state)
@@ -330,6 +384,20 @@ static void defer_budget(void **state)
 	assert_int_equal(defer_pending(), 393);
 	assert_int_equal(anyrcu_reclaim(1000), 393);
 	each_invoked_once(1000, o);
+}
+
+/* Bytes are written into a function's upper bits; those of the kernel are all set. */
+static void chain_tells_functions_from_bytes(void **state)
+{
+	uintptr_t func = 0x401000, kernel = UINT64_C(0xffffffffc0230050);
+	uintptr_t word = defer_chain_func(func, DEFER_OBJECT_BYTES_MAX);
+
+	(void)state;
+	assert_int_equal(defer_chain_bytes(&word), DEFER_OBJECT_BYTES_MAX);
+	assert_int_equal(word, func);
+	word = defer_chain_func(kernel, 4096);
+	assert_int_equal(defer_chain_bytes(&word), 0);
+	assert_int_equal(word, kernel);
 }
 
 static void barrier(struct anyrcu_head *unused)
@@ -359,6 +427,8 @@ int main(void)
 		cmocka_unit_test(zone_finds_wrong_order),
 		cmocka_unit_test(zone_says_no),
 		cmocka_unit_test(pages_follow_demand),
+		cmocka_unit_test(pages_grow_with_use),
+		cmocka_unit_test(pages_trim_keeps_reserve),
 		cmocka_unit_test(pages_no_locks_maps_nothing),
 		cmocka_unit_test(gp_waits_for_reader),
 		cmocka_unit_test(gp_tells_readers_apart),
@@ -369,6 +439,7 @@ int main(void)
 		cmocka_unit_test(defer_needs_two_grace_periods),
 		cmocka_unit_test(defer_loses_nothing_when_refused),
 		cmocka_unit_test(defer_budget),
+		cmocka_unit_test(chain_tells_functions_from_bytes),
 		cmocka_unit_test(defer_finds_barrier_in_callback),
 	};
 

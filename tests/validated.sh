@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT OR GPL-2.0-only
-# The library's own tests and torture under its own validator, in each preemption model: it finds nothing in them.
+# The library's own tests and torture under its own validator, in each preemption model:
+# it finds nothing in them.
 # usage: validated.sh DIR_OF_THE_TEST_PROGRAMS ANYRCU
 set -eu
 dir=$1
@@ -10,8 +11,9 @@ trap 'rm -rf "$tmp"' EXIT
 failed=0
 
 # Cases that make a mistake on purpose, which the validator does find;
-except=' synchronize_in_section synchronize_in_nested_section gp_wait_in_section online_in_section thread_ends_inside'
-except="$except barrier_in_section reclaim_in_section call_mightsleep_in_section free_mightsleep_in_section"
+except=' synchronize_in_section synchronize_in_nested_section gp_wait_in_section'
+except="$except online_in_section thread_ends_inside barrier_in_section reclaim_in_section"
+except="$except call_mightsleep_in_section free_mightsleep_in_section"
 except="$except taken_twice mutex_taken_twice released_by_another holder_has_ended"
 # and one that has no memory for it.
 except="$except no_memory_at_start "
@@ -30,7 +32,10 @@ for ANYRCU_PREEMPT in none full rt; do
 		rm -f "$tmp/found"
 	done
 	# Threads that end inside a section are one of torture's faults, and found.
-	"$tool" torture --seconds=5 --faults=refuse,stall,stop,fork,restart >"$tmp/out" 2>&1 || { cat "$tmp/out"; failed=1; }
+	"$tool" torture --seconds=5 --faults=refuse,stall,stop,fork,restart >"$tmp/out" 2>&1 || {
+		cat "$tmp/out"
+		failed=1
+	}
 	if [ -s "$tmp/found" ]; then
 		echo "torture, model $ANYRCU_PREEMPT:"
 		cat "$tmp/found"
@@ -41,5 +46,8 @@ done
 
 # It is really on: what is excepted is found.
 TEST_EXCEPT='' "$dir/test_rcu" synchronize_in_section >/dev/null 2>&1 || true
-grep -q '^WARNING: suspicious RCU usage' "$tmp/found" || { echo "the validator was not on"; failed=1; }
+grep -q '^WARNING: suspicious RCU usage' "$tmp/found" || {
+	echo "the validator was not on"
+	failed=1
+}
 exit $failed

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * As much of cmocka as the tests use, under its names: Debian's cross compiler comes without it. A check that fails
- * ends its test.
+ * As much of cmocka as the tests use, under its names: Debian's cross compiler comes without it. A
+ * check that fails ends its test.
  */
 #ifndef TESTS_AARCH64_CMOCKA_H
 #define TESTS_AARCH64_CMOCKA_H
@@ -56,8 +56,12 @@ static inline int cmocka_run(const struct CMUnitTest *tests, size_t n)
 #define skip() return
 #define fail() cmocka_failed(__FILE__, __LINE__, "fail")
 #define cmocka_set_test_filter(pattern) ((void)(cmocka_filter = (pattern)))
-#define cmocka_unit_test(f) { .name = #f, .test_func = f }
-#define cmocka_run_group_tests(tests, setup, teardown) cmocka_run((tests), sizeof(tests) / sizeof(*(tests)))
+#define cmocka_unit_test(f)                \
+	{                                  \
+		.name = #f, .test_func = f \
+	}
+#define cmocka_run_group_tests(tests, setup, teardown) \
+	cmocka_run((tests), sizeof(tests) / sizeof(*(tests)))
 #define _cmocka_run_group_tests(name, tests, n, setup, teardown) cmocka_run((tests), (n))
 
 #endif

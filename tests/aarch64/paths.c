@@ -5,6 +5,7 @@
 
 int main(void)
 {
-	printf("readers %s\n", anyrcu_gp.ctr & ANYRCU_READER_FENCE ? "fence" : "leave the fence to membarrier");
+	printf("readers %s\n",
+	       anyrcu_gp.ctr & ANYRCU_READER_FENCE ? "fence" : "leave the fence to membarrier");
 	return 0;
 }

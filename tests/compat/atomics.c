@@ -15,27 +15,27 @@ static DEFINE_URCU_TLS_INIT(int, per_thread_too, 5);
 static unsigned long count;
 static int word, released;
 
-#define TYPE(type, name)                                                                                               \
-	static void name(void)                                                                                         \
-	{                                                                                                              \
-		type x = 1, y;                                                                                         \
-                                                                                                                       \
-		uatomic_set(&x, 5);                                                                                    \
-		CHECK(uatomic_read(&x) == 5);                                                                          \
-		y = uatomic_xchg(&x, 7);                                                                               \
-		CHECK(y == 5 && x == 7);                                                                               \
-		CHECK(uatomic_cmpxchg(&x, 6, 9) == 7 && x == 7);                                                       \
-		CHECK(uatomic_cmpxchg(&x, 7, 9) == 7 && x == 9);                                                       \
-		CHECK(uatomic_add_return(&x, 3) == 12);                                                                \
-		CHECK(uatomic_sub_return(&x, 2) == 10);                                                                \
-		uatomic_add(&x, 5);                                                                                    \
-		uatomic_sub(&x, 1);                                                                                    \
-		uatomic_inc(&x);                                                                                       \
-		uatomic_dec(&x);                                                                                       \
-		CHECK(x == 14);                                                                                        \
-		uatomic_and(&x, 6);                                                                                    \
-		uatomic_or(&x, 1);                                                                                     \
-		printf("%s %ld %ld\n", #type, (long)x, (long)uatomic_xchg(&x, (type)-1));                              \
+#define TYPE(type, name)                                                                  \
+	static void name(void)                                                            \
+	{                                                                                 \
+		type x = 1, y;                                                            \
+                                                                                          \
+		uatomic_set(&x, 5);                                                       \
+		CHECK(uatomic_read(&x) == 5);                                             \
+		y = uatomic_xchg(&x, 7);                                                  \
+		CHECK(y == 5 && x == 7);                                                  \
+		CHECK(uatomic_cmpxchg(&x, 6, 9) == 7 && x == 7);                          \
+		CHECK(uatomic_cmpxchg(&x, 7, 9) == 7 && x == 9);                          \
+		CHECK(uatomic_add_return(&x, 3) == 12);                                   \
+		CHECK(uatomic_sub_return(&x, 2) == 10);                                   \
+		uatomic_add(&x, 5);                                                       \
+		uatomic_sub(&x, 1);                                                       \
+		uatomic_inc(&x);                                                          \
+		uatomic_dec(&x);                                                          \
+		CHECK(x == 14);                                                           \
+		uatomic_and(&x, 6);                                                       \
+		uatomic_or(&x, 1);                                                        \
+		printf("%s %ld %ld\n", #type, (long)x, (long)uatomic_xchg(&x, (type)-1)); \
 	}
 TYPE(char, chars)
 TYPE(unsigned char, bytes)
@@ -130,7 +130,8 @@ static void barriers(void)
 	CAA_BUILD_BUG_ON(sizeof(int) != 4);
 #endif
 	if (caa_likely(x == 4) && !caa_unlikely(x == 5))
-		printf("max %d, min %d, bits %d, signed %d %d, %d\n", max, min, (int)CAA_BITS_PER_LONG, caa_is_signed_type(long),
+		printf("max %d, min %d, bits %d, signed %d %d, %d\n", max, min,
+		       (int)CAA_BITS_PER_LONG, caa_is_signed_type(long),
 		       caa_is_signed_type(long long), caa_cast_long_keep_sign(-1) == ULONG_MAX);
 	CHECK(caa_get_cycles() - then < (caa_cycles_t)1 << 60);
 }

@@ -81,7 +81,8 @@ static void many(void)
 
 static void helpers(void)
 {
-	struct call_rcu_data *mine = create_call_rcu_data(0, -1), *pinned = create_call_rcu_data(URCU_CALL_RCU_RT, 0);
+	struct call_rcu_data *mine = create_call_rcu_data(0, -1),
+			     *pinned = create_call_rcu_data(URCU_CALL_RCU_RT, 0);
 	struct object o[4];
 
 	memset(o, 0, sizeof(o));
@@ -101,14 +102,17 @@ static void helpers(void)
 	rcu_barrier();
 	printf("default: called %d, by its helper %d\n", o[0].called,
 	       !!pthread_equal(o[0].where, get_call_rcu_thread(get_default_call_rcu_data())));
-	printf("own: called %d, by its helper %d\n", o[1].called, !!pthread_equal(o[1].where, get_call_rcu_thread(mine)));
-	printf("pinned: called %d, by its helper %d\n", o[2].called, !!pthread_equal(o[2].where, get_call_rcu_thread(pinned)));
+	printf("own: called %d, by its helper %d\n", o[1].called,
+	       !!pthread_equal(o[1].where, get_call_rcu_thread(mine)));
+	printf("pinned: called %d, by its helper %d\n", o[2].called,
+	       !!pthread_equal(o[2].where, get_call_rcu_thread(pinned)));
 
 	/* What a helper has not invoked when it is freed is invoked all the same. */
 	set_thread_call_rcu_data(mine);
 	call_rcu(&o[3].head, callback);
 	set_thread_call_rcu_data(NULL);
-	rcu_thread_offline(); /* or liburcu waits for ever in qsbr, with a helper that waits for a grace period */
+	/* or liburcu waits for ever in qsbr, with a helper that waits for a grace period */
+	rcu_thread_offline();
 	call_rcu_data_free(mine);
 	call_rcu_data_free(pinned);
 	call_rcu_data_free(NULL);
@@ -139,7 +143,8 @@ static void cpus(void)
 	call_rcu(&o.head, callback);
 	rcu_barrier();
 	CHECK(!sched_setaffinity(0, sizeof(old), &old));
-	printf("by CPU: called %d, by its helper %d\n", o.called, !!pthread_equal(o.where, get_call_rcu_thread(one)));
+	printf("by CPU: called %d, by its helper %d\n", o.called,
+	       !!pthread_equal(o.where, get_call_rcu_thread(one)));
 	printf("taken away: %d\n", set_cpu_call_rcu_data(0, NULL));
 	synchronize_rcu();
 	rcu_thread_offline();

@@ -33,7 +33,11 @@ static void *deferrer(void *arg)
 	long me = *(long *)arg;
 
 	rcu_register_thread();
-	rcu_thread_offline(); /* in qsbr two threads that are online and find their queues full wait for each other, in liburcu */
+	/*
+	 * in qsbr two threads that are online and find their queues full wait for each other, in
+	 * liburcu
+	 */
+	rcu_thread_offline();
 	CHECK(!rcu_defer_register_thread());
 	for (long i = 0; i < 20000; i++) /* more than a queue of either library holds */
 		defer(me, i);

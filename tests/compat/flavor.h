@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * What the programs here share. They are written as programs for liburcu are, in what C and C++ have in common, and know nothing of anyrcu: each is
- * compiled with liburcu's headers and with anyrcu's, and must print the same.
+ * What the programs here share. They are written as programs for liburcu are, in what C and C++
+ * have in common, and know nothing of anyrcu: each is compiled with liburcu's headers and with
+ * anyrcu's, and must print the same.
  */
 #ifndef TESTS_COMPAT_FLAVOR_H
 #define TESTS_COMPAT_FLAVOR_H
@@ -39,12 +40,12 @@
 #endif
 
 /* liburcu's asserts and what is checked here mean the same. */
-#define CHECK(x)                                                                                                       \
-	do {                                                                                                           \
-		if (!(x)) {                                                                                            \
-			printf("%s:%d: failed: %s\n", __FILE__, __LINE__, #x);                                         \
-			exit(1);                                                                                       \
-		}                                                                                                      \
+#define CHECK(x)                                                               \
+	do {                                                                   \
+		if (!(x)) {                                                    \
+			printf("%s:%d: failed: %s\n", __FILE__, __LINE__, #x); \
+			exit(1);                                               \
+		}                                                              \
 	} while (0)
 
 static inline pthread_t thread_start(void *(*f)(void *), void *arg)

@@ -115,18 +115,16 @@ int main(void)
 	key = 7;
 	rcu_read_lock();
 	cds_lfht_add(table, hash(key), &make(key, 1)->node);
-	cds_lfht_for_each_entry_duplicate(table, hash(key), match, &key, &iter, i, node)
-		same++;
-	cds_lfht_for_each_duplicate(table, hash(key), match, &key, &iter, node)
-		same++;
-	cds_lfht_for_each(table, &iter, node)
-		n++;
+	cds_lfht_for_each_entry_duplicate(table, hash(key), match, &key, &iter, i, node) same++;
+	cds_lfht_for_each_duplicate(table, hash(key), match, &key, &iter, node) same++;
+	cds_lfht_for_each(table, &iter, node) n++;
 	cds_lfht_count_nodes(table, &before, &count, &after);
 	rcu_read_unlock();
 	printf("%s: %d, counted %lu, the same %d\n", FLAVOR, n, count, same);
 
 	rcu_read_lock();
-	cds_lfht_for_each_entry(table, &iter, i, node) {
+	cds_lfht_for_each_entry(table, &iter, i, node)
+	{
 		if (!cds_lfht_del(table, cds_lfht_iter_get_node(&iter))) {
 			call_rcu(&i->rcu, poison);
 			deleted++;
@@ -137,7 +135,10 @@ int main(void)
 	rcu_thread_offline(); /* it waits for who resizes the table, who waits for a grace period */
 	printf("destroyed %d\n", cds_lfht_destroy(table, NULL));
 	rcu_thread_online();
-	/* By hand, in a table that is not resized by itself: in qsbr, liburcu-cds 0.13 waits for ever when the two meet. */
+	/*
+	 * By hand, in a table that is not resized by itself: in qsbr, liburcu-cds 0.13 waits for
+	 * ever when the two meet.
+	 */
 	table = cds_lfht_new_flavor(64, 64, 0, 0, &rcu_flavor, NULL);
 	CHECK(table);
 	cds_lfht_resize(table, 1024);

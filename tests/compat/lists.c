@@ -27,11 +27,9 @@ static void show(const char *what, struct cds_list_head *head)
 	struct item *i;
 
 	printf("%s:", what);
-	cds_list_for_each_entry(i, head, list)
-		printf(" %d", i->n);
+	cds_list_for_each_entry(i, head, list) printf(" %d", i->n);
 	printf(" |");
-	cds_list_for_each_entry_reverse(i, head, list)
-		printf(" %d", i->n);
+	cds_list_for_each_entry_reverse(i, head, list) printf(" %d", i->n);
 	printf("\n");
 }
 
@@ -64,18 +62,18 @@ static void lists(void)
 	cds_list_replace(&i->list, &extra->list);
 	free(i);
 	show("replaced", &a);
-	cds_list_for_each(at, &a)
-		printf("%d ", cds_list_entry(at, struct item, list)->n);
-	cds_list_for_each_prev(at, &a)
-		printf("%d ", cds_list_entry(at, struct item, list)->n);
+	cds_list_for_each(at, &a) printf("%d ", cds_list_entry(at, struct item, list)->n);
+	cds_list_for_each_prev(at, &a) printf("%d ", cds_list_entry(at, struct item, list)->n);
 	printf("\n");
-	cds_list_for_each_safe(at, after, &c) {
+	cds_list_for_each_safe(at, after, &c)
+	{
 		cds_list_del(at);
 		free(cds_list_entry(at, struct item, list));
 	}
 	CHECK(cds_list_empty(&c));
 	i = extra;
-	cds_list_for_each_entry_safe_from(i, n, &a, list) {
+	cds_list_for_each_entry_safe_from(i, n, &a, list)
+	{
 		if (i->n % 2) {
 			cds_list_del_init(&i->list);
 			CHECK(cds_list_empty(&i->list));
@@ -83,7 +81,8 @@ static void lists(void)
 		}
 	}
 	show("even", &a);
-	cds_list_for_each_prev_safe(at, after, &a) {
+	cds_list_for_each_prev_safe(at, after, &a)
+	{
 		if (cds_list_entry(at, struct item, list)->n == 2) {
 			__cds_list_del(at->prev, at->next);
 			free(cds_list_entry(at, struct item, list));
@@ -94,7 +93,8 @@ static void lists(void)
 	CHECK(cds_list_empty(&extra->list));
 	free(extra);
 	show("last", &a);
-	cds_list_for_each_entry_safe(i, n, &a, list) {
+	cds_list_for_each_entry_safe(i, n, &a, list)
+	{
 		cds_list_del(&i->list);
 		free(i);
 	}
@@ -112,28 +112,25 @@ static void hash_lists(void)
 	CHECK(!other.next);
 	for (int k = 1; k <= 5; k++)
 		cds_hlist_add_head(&make(k)->hash, &h);
-	cds_hlist_for_each(at, &h)
-		printf("%d ", cds_hlist_entry(at, struct item, hash)->n);
-	cds_hlist_for_each_entry(i, at, &h, hash)
-		printf("%d ", i->n);
+	cds_hlist_for_each(at, &h) printf("%d ", cds_hlist_entry(at, struct item, hash)->n);
+	cds_hlist_for_each_entry(i, at, &h, hash) printf("%d ", i->n);
 #ifndef __cplusplus
-	cds_hlist_for_each_entry_2(i, &h, hash)
-		printf("%d ", i->n);
-	cds_hlist_for_each_entry_safe_2(i, n, &h, hash)
-		printf("%d ", i->n);
+	cds_hlist_for_each_entry_2(i, &h, hash) printf("%d ", i->n);
+	cds_hlist_for_each_entry_safe_2(i, n, &h, hash) printf("%d ", i->n);
 #endif
 	(void)n;
 	printf("\n");
-	cds_hlist_for_each_entry_safe(i, at, after, &h, hash) {
+	cds_hlist_for_each_entry_safe(i, at, after, &h, hash)
+	{
 		if (i->n % 2) {
 			cds_hlist_del(&i->hash);
 			free(i);
 		}
 	}
-	cds_hlist_for_each_entry(i, at, &h, hash)
-		printf("%d ", i->n);
+	cds_hlist_for_each_entry(i, at, &h, hash) printf("%d ", i->n);
 	printf("\n");
-	cds_hlist_for_each_safe(at, after, &h) {
+	cds_hlist_for_each_safe(at, after, &h)
+	{
 		cds_hlist_del(at);
 		free(cds_hlist_entry(at, struct item, hash));
 	}
@@ -156,17 +153,14 @@ static void *reader(void *arg)
 		int n = 0;
 
 		rcu_read_lock();
-		cds_list_for_each_rcu(at, &shared)
-			n += cds_list_entry(at, struct item, list)->n > 0;
-		cds_list_for_each_entry_rcu(i, &shared, list)
-			CHECK(i->n > 0);
-		cds_hlist_for_each_rcu(node, &shared_hash)
-			n += cds_hlist_entry(node, struct item, hash)->n > 0;
-		cds_hlist_for_each_entry_rcu(i, node, &shared_hash, hash)
-			CHECK(i->n > 0);
+		cds_list_for_each_rcu(at, &shared) n +=
+			cds_list_entry(at, struct item, list)->n > 0;
+		cds_list_for_each_entry_rcu(i, &shared, list) CHECK(i->n > 0);
+		cds_hlist_for_each_rcu(node, &shared_hash) n +=
+			cds_hlist_entry(node, struct item, hash)->n > 0;
+		cds_hlist_for_each_entry_rcu(i, node, &shared_hash, hash) CHECK(i->n > 0);
 #ifndef __cplusplus
-		cds_hlist_for_each_entry_rcu_2(i, &shared_hash, hash)
-			CHECK(i->n > 0);
+		cds_hlist_for_each_entry_rcu_2(i, &shared_hash, hash) CHECK(i->n > 0);
 #endif
 		CHECK(n > 0);
 		rcu_read_unlock();
@@ -219,8 +213,7 @@ static void with_readers(void)
 	uatomic_set(&stop, 1);
 	thread_join(t);
 	rcu_barrier();
-	cds_list_for_each_entry(i, &shared, list)
-		left++;
+	cds_list_for_each_entry(i, &shared, list) left++;
 	printf("%s: left %d\n", FLAVOR, left);
 }
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT OR GPL-2.0-only
-"""Each name of each of liburcu's headers is provided by anyrcu's, or is listed as not provided in the manual; and each is in the manual.
+"""Each name of each of liburcu's headers is provided by anyrcu's, or is listed as not provided in
+the manual; and each is in the manual.
 
 usage: names.py SOURCE_DIR
 """
@@ -16,15 +17,18 @@ cc = ['cc', '-std=gnu11', '-w', '-D_GNU_SOURCE', '-E', '-dD']
 
 
 def preprocess(text, *args):
-    return subprocess.run([*cc, *args, '-x', 'c', '-'], input=text, text=True, check=True, capture_output=True).stdout
+    return subprocess.run([*cc, *args, '-x', 'c', '-'], input=text, text=True, check=True,
+                          capture_output=True).stdout
 
 
 def installed():
     """Liburcu's headers by the name that a program includes them by."""
-    place = subprocess.run(['cc', '-print-multiarch'], text=True, capture_output=True, check=True).stdout.strip()
+    place = subprocess.run(['cc', '-print-multiarch'], text=True, capture_output=True,
+                           check=True).stdout.strip()
     for root in (pathlib.Path('/usr/include') / place, pathlib.Path('/usr/include')):
         if (root / 'urcu.h').exists():
-            return {str(p.relative_to(root)): p for pattern in ('urcu*.h', 'urcu/**/*.h') for p in root.glob(pattern)}
+            return {str(p.relative_to(root)): p for pattern in ('urcu*.h', 'urcu/**/*.h')
+                    for p in root.glob(pattern)}
     sys.exit(77)
 
 
@@ -39,8 +43,10 @@ def names(path):
     while re.search(r'\{[^{}]*\}', text):
         text = re.sub(r'\{[^{}]*\}', ';', text)
     text = re.sub(r'__(?:attribute|extension|asm|volatile)__\s*(?:\(\(.*?\)\))?', '', text)
-    found |= set(re.findall(r'^(?:static|extern|void|int|struct|bool|pthread_t|enum)?[\w\s*]*?\b(\w+)\s*\(', text, re.M))
-    found |= set(re.findall(r'\btypedef [\w\s*]*?(\w+)\s*;', text)) | set(re.findall(r'\bextern [\w\s*]*?(\w+)\s*;', text))
+    found |= set(re.findall(r'^(?:static|extern|void|int|struct|bool|pthread_t|enum)?'
+                            r'[\w\s*]*?\b(\w+)\s*\(', text, re.M))
+    found |= set(re.findall(r'\btypedef [\w\s*]*?(\w+)\s*;', text))
+    found |= set(re.findall(r'\bextern [\w\s*]*?(\w+)\s*;', text))
     guard = re.compile(r'_(?:URCU|CDS|KCOMPAT|STATIC)\w*_H$')
     words = {'defined', 'int', 'union', 'void'} | {'queue_call_rcu'}  # the last one a parameter
     if path.name != 'tls-compat.h':
@@ -49,7 +55,8 @@ def names(path):
 
 
 def manual():
-    """The names that the manual writes as code, as patterns, and those of its section on what is not provided."""
+    """The names that the manual writes as code, as patterns, and those of its section on what is
+    not provided."""
     text = (source / 'docs/liburcu.md').read_text()
     gone = re.search(r'^## Not provided$(.*?)(?=^## |\Z)', text, re.M | re.S).group(1)
     gone = '\n'.join(re.findall(r'^\|([^|]*)\|', gone, re.M))
@@ -61,7 +68,8 @@ def matches(name, patterns):
 
 
 headers = installed()
-defined = {n for p in compat.rglob('*.h') for n in re.findall(r'^\s*#\s*define\s+(\w+)', p.read_text(), re.M)}
+defined = {n for p in compat.rglob('*.h')
+           for n in re.findall(r'^\s*#\s*define\s+(\w+)', p.read_text(), re.M)}
 written, gone = manual()
 bad = []
 count = 0
@@ -73,8 +81,9 @@ for header, path in sorted(headers.items()):
             bad.append(f'{header} is not provided, and the manual does not say so')
         continue
     before = '#define RCU_MEMBARRIER\n' if 'map/urcu.h' in header else ''
-    ours = preprocess(before + f'#include <{header}>\n#define URCU_API_MAP\n#include <urcu.h>\n#include <urcu-bp.h>\n'
-                      '#include <urcu-qsbr.h>\n#include <urcu/urcu-mb.h>\n#include <urcu/urcu-signal.h>\n',
+    ours = preprocess(before + f'#include <{header}>\n#define URCU_API_MAP\n'
+                      '#include <urcu.h>\n#include <urcu-bp.h>\n#include <urcu-qsbr.h>\n'
+                      '#include <urcu/urcu-mb.h>\n#include <urcu/urcu-signal.h>\n',
                       f'-I{compat}', f'-I{source}/include')
     have = set(re.findall(r'\w+', ours)) | defined
     for name in sorted(names(path)):

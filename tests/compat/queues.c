@@ -62,18 +62,22 @@ static void small_wfcq(void)
 	printf("first %d ", caa_container_of(node, struct item, wfcq)->n);
 	node = __cds_wfcq_dequeue_with_state_blocking(__cds_wfcq_head_cast(&head), &tail, &state);
 	printf("then %d state %d ", caa_container_of(node, struct item, wfcq)->n, state);
-	printf("splice %d ", __cds_wfcq_splice_blocking(__cds_wfcq_head_cast(&other), &other_tail, __cds_wfcq_head_cast(&head), &tail));
-	printf("again %d ", __cds_wfcq_splice_nonblocking(__cds_wfcq_head_cast(&other), &other_tail, __cds_wfcq_head_cast(&head), &tail));
+	printf("splice %d ", __cds_wfcq_splice_blocking(__cds_wfcq_head_cast(&other), &other_tail,
+							__cds_wfcq_head_cast(&head), &tail));
+	printf("again %d ", __cds_wfcq_splice_nonblocking(__cds_wfcq_head_cast(&other), &other_tail,
+							  __cds_wfcq_head_cast(&head), &tail));
 	cds_wfcq_node_init(&items[0].wfcq);
 	cds_wfcq_enqueue(__cds_wfcq_head_cast(&head), &tail, &items[0].wfcq);
-	printf("behind %d\n", __cds_wfcq_splice_blocking(__cds_wfcq_head_cast(&other), &other_tail, __cds_wfcq_head_cast(&head), &tail));
+	printf("behind %d\n", __cds_wfcq_splice_blocking(__cds_wfcq_head_cast(&other), &other_tail,
+							 __cds_wfcq_head_cast(&head), &tail));
 	__cds_wfcq_for_each_blocking_safe(__cds_wfcq_head_cast(&other), &other_tail, node, n)
 		printf("%d ", caa_container_of(node, struct item, wfcq)->n);
 	node = __cds_wfcq_first_nonblocking(__cds_wfcq_head_cast(&other), &other_tail);
 	CHECK(node == __cds_wfcq_first_blocking(__cds_wfcq_head_cast(&other), &other_tail));
 	CHECK(__cds_wfcq_next_nonblocking(__cds_wfcq_head_cast(&other), &other_tail, node) ==
 	      __cds_wfcq_next_blocking(__cds_wfcq_head_cast(&other), &other_tail, node));
-	while ((node = __cds_wfcq_dequeue_with_state_nonblocking(__cds_wfcq_head_cast(&other), &other_tail, &state)))
+	while ((node = __cds_wfcq_dequeue_with_state_nonblocking(__cds_wfcq_head_cast(&other),
+								 &other_tail, &state)))
 		printf("%d:%d ", caa_container_of(node, struct item, wfcq)->n, state);
 	CHECK(!__cds_wfcq_dequeue_nonblocking(__cds_wfcq_head_cast(&other), &other_tail));
 	printf("empty %d\n", cds_wfcq_empty(__cds_wfcq_head_cast(&other), &other_tail));
@@ -110,13 +114,13 @@ static void small_stacks(void)
 		printf("%d ", caa_container_of(node, struct item, wfs)->n);
 	cds_wfs_for_each_blocking_safe(all, node, n)
 		printf("%d ", caa_container_of(node, struct item, wfs)->n);
-	CHECK(cds_wfs_next_nonblocking(cds_wfs_first(all)) == cds_wfs_next_blocking(cds_wfs_first(all)));
+	CHECK(cds_wfs_next_nonblocking(cds_wfs_first(all)) ==
+	      cds_wfs_next_blocking(cds_wfs_first(all)));
 	CHECK(!__cds_wfs_pop_all(&w) && cds_wfs_empty(&w));
 	lnode = __cds_lfs_pop(&l);
 	printf("%d | ", caa_container_of(lnode, struct item, lfs)->n);
 	lall = __cds_lfs_pop_all(&l);
-	cds_lfs_for_each(lall, lnode)
-		printf("%d ", caa_container_of(lnode, struct item, lfs)->n);
+	cds_lfs_for_each(lall, lnode) printf("%d ", caa_container_of(lnode, struct item, lfs)->n);
 	cds_lfs_for_each_safe(lall, lnode, ln)
 		printf("%d ", caa_container_of(lnode, struct item, lfs)->n);
 	CHECK(!__cds_lfs_pop_all(&l) && cds_lfs_empty(&l));
@@ -154,12 +158,12 @@ static void *pusher(void *arg)
 	return NULL;
 }
 
-#define COUNT(which, from, member)                                                                                     \
-	do {                                                                                                           \
-		if (from) {                                                                                            \
-			uatomic_add(&seen[which], caa_container_of(from, struct item, member)->n);                     \
-			got++;                                                                                         \
-		}                                                                                                      \
+#define COUNT(which, from, member)                                                                 \
+	do {                                                                                       \
+		if (from) {                                                                        \
+			uatomic_add(&seen[which], caa_container_of(from, struct item, member)->n); \
+			got++;                                                                     \
+		}                                                                                  \
 	} while (0)
 
 static void *popper(void *arg)
@@ -230,8 +234,10 @@ int main(void)
 
 	cds_wfcq_node_init(&items[1].wfcq);
 	cds_wfcq_enqueue(cds_wfcq_head_cast(&wfcq_head), &wfcq_tail, &items[1].wfcq);
-	printf("splice %d, ", cds_wfcq_splice_blocking(&second, &second_tail, &wfcq_head, &wfcq_tail));
-	CHECK(cds_wfcq_dequeue_with_state_blocking(&second, &second_tail, &state) == &items[1].wfcq);
+	printf("splice %d, ",
+	       cds_wfcq_splice_blocking(&second, &second_tail, &wfcq_head, &wfcq_tail));
+	CHECK(cds_wfcq_dequeue_with_state_blocking(&second, &second_tail, &state) ==
+	      &items[1].wfcq);
 	cds_wfcq_dequeue_lock(&second, &second_tail);
 	cds_wfcq_dequeue_unlock(&second, &second_tail);
 	cds_wfcq_destroy(&wfcq_head, &wfcq_tail);

@@ -1,41 +1,41 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * Sequences of calls against a plain model of what must be invoked when. There is no worker: who reclaims is the sequence.
+ * Sequences of calls against a plain model of what must be invoked when. There is no worker: who
+ * reclaims is the sequence.
  *
- * Four threads take part, but none of them is one: the platform's functions, wrapped here, say who is running, what time it is,
- * whether there is memory and who is dead, and anyrcu_self is changed with them. So each run of a sequence is the same, and a wait for a reader is
- * where the others leave their sections.
+ * The threads are those of threads.h; whether there is memory is said here, too.
  *
- * The model: the threads' sections and the objects have the numbers of the calls that began them. An object must not be invoked while a
- * section is open that began before it was deferred, nor twice, nor in another way than it was deferred; a cookie must not be done; and in the
- * end, all have been invoked. Statistics are exact between two calls. Pages do not overlap, and are nobody else's.
+ * The model: the threads' sections and the objects have the numbers of the calls that began them.
+ * An object must not be invoked while a section is open that began before it was deferred, nor
+ * twice, nor in another way than it was deferred; a cookie must not be done; and in the end, all
+ * have been invoked. Statistics are exact between two calls. Pages do not overlap, and are nobody
+ * else's.
  */
-#include <anyrcu/anyrcu.h>
 #include <pages/pages.h>
-#include <port/port.h>
 
-#include "fuzz.h"
+#include "threads.h"
 
-#define THREADS 4
 #define OBJECTS 8192
 #define FARS 16
 #define COOKIES 8
 #define PAGES 32
 #define PENDING_MIN 1024
-#define MS UINT64_C(1000000)
 
-static struct thread {
-	struct anyrcu_reader *self;
-	uint32_t tid; /* 0: has not begun */
-	unsigned nest;
-	bool online;
-	uint64_t since; /* when it began to read; 0: it does not */
-} thread[THREADS] = { { .tid = 1 } };
-static unsigned me;
-static uint32_t last_tid = 1;
-
-enum how { CALL, CALL_OTHER, FREE, FREE_SECOND, FREE_FAR, HEADLESS, HEADLESS_OTHER, HEADLESS_NULL, FREE_HEADLESS,
-	   HOWS, CALL_MIGHTSLEEP = HOWS, FREE_MIGHTSLEEP, ALL_HOWS };
+enum how {
+	CALL,
+	CALL_OTHER,
+	FREE,
+	FREE_SECOND,
+	FREE_FAR,
+	HEADLESS,
+	HEADLESS_OTHER,
+	HEADLESS_NULL,
+	FREE_HEADLESS,
+	HOWS,
+	CALL_MIGHTSLEEP = HOWS,
+	FREE_MIGHTSLEEP,
+	ALL_HOWS
+};
 
 static struct object {
 	struct anyrcu_head head, second;
@@ -52,7 +52,7 @@ _Static_assert(offsetof(__typeof__(far_pool[0]), far) == 4088, "as far as a head
 
 static struct {
 	size_t pool, far, pending;
-	uint64_t deferred, refused, invoked, now; /* now: the number of the call */
+	uint64_t deferred, refused, invoked;
 } model;
 static struct {
 	anyrcu_gp_t gp;
@@ -65,53 +65,13 @@ static struct {
 	uint64_t tag;
 } page[PAGES];
 static struct anyrcu_stats first;
-static bool refuse_pages, refuse_maps, few_bytes; /* few_bytes: for pages, and few that may be pending */
-static uint64_t clock = 1000 * MS;
+/* few_bytes: for pages, and few that may be pending */
+static bool refuse_pages, refuse_maps, few_bytes;
 
 /* ---- the platform ---- */
 
 void *__real_page_alloc(unsigned gfp, unsigned order);
 void *__real_port_map(size_t size, size_t align);
-struct anyrcu_reader *__real_reader_scan(void *at, uint64_t seq);
-
-uint64_t __wrap_port_now(void)
-{
-	return clock;
-}
-
-uint32_t __wrap_port_tid(void)
-{
-	return thread[me].tid;
-}
-
-uintptr_t __wrap_port_self(void)
-{
-	return (uintptr_t)&thread[me];
-}
-
-bool __wrap_port_tid_dead(uint32_t tid)
-{
-	for (unsigned i = 0; i < THREADS; i++)
-		if (thread[i].tid == tid)
-			return false;
-	return true;
-}
-
-int __wrap_port_thread_start(void (*main)(void *), void *arg, int cpu, int rt)
-{
-	return -11;
-}
-
-/* That there is no worker, that threads end inside their sections, and stalls. */
-void __wrap_port_report(const char *format, ...)
-{
-	(void)format;
-}
-
-unsigned __wrap_port_cpu(void)
-{
-	return me;
-}
 
 void *__wrap_page_alloc(unsigned gfp, unsigned order)
 {
@@ -123,126 +83,6 @@ void *__wrap_port_map(size_t size, size_t align)
 	return refuse_maps ? NULL : __real_port_map(size, align);
 }
 
-struct anyrcu_reader *__wrap_reader_scan(void *at, uint64_t seq)
-{
-	return broken("early") ? NULL : __real_reader_scan(at, seq);
-}
-
-/* ---- threads ---- */
-
-static struct anyrcu_reader *nobody; /* anyrcu_self of who has not read */
-
-static void run(unsigned i)
-{
-	thread[me].self = anyrcu_self;
-	me = i;
-	if (!thread[me].tid)
-		thread[me] = (struct thread){ .tid = ++last_tid, .self = nobody };
-	anyrcu_self = thread[me].self;
-}
-
-static void leave_sections(void)
-{
-	struct thread *t = &thread[me];
-
-	for (; t->nest; t->nest--)
-		anyrcu_read_unlock();
-	if (t->online)
-		anyrcu_thread_offline();
-	t->online = false;
-	t->since = 0;
-}
-
-/* The library waits: the others go on meanwhile. A section, as what ended without leaving its own is only seen by the next of its number. */
-static void others_go_on(void)
-{
-	unsigned who = me;
-
-	clock += 20 * MS;
-	for (unsigned i = 0; i < THREADS; i++) {
-		if (i == who || !thread[i].tid)
-			continue;
-		run(i);
-		leave_sections();
-		anyrcu_read_lock();
-		anyrcu_read_unlock();
-	}
-	run(who);
-}
-
-void __wrap_port_wait(uint32_t *word, uint32_t value, uint64_t ns)
-{
-	others_go_on();
-}
-
-void __wrap_port_sleep(uint64_t ns)
-{
-	others_go_on();
-}
-
-/* Threads end with or without what they should do then, and the next gets the number or a new one. */
-static void end_thread(bool properly, bool same_number)
-{
-	uint32_t tid = thread[me].tid;
-
-	if (properly)
-		port_thread_exit_hook();
-	anyrcu_self = nobody;
-	thread[me] = (struct thread){ .tid = same_number ? tid : ++last_tid };
-}
-
-static bool online(void)
-{
-	return thread[me].online;
-}
-
-static void lock(void)
-{
-	if (online()) {
-		anyrcu_read_lock();
-		anyrcu_read_unlock();
-		return;
-	}
-	anyrcu_read_lock();
-	if (thread[me].nest++ == 0)
-		thread[me].since = ++model.now;
-	MUST(anyrcu_read_lock_held());
-}
-
-static void unlock(void)
-{
-	if (thread[me].nest == 0)
-		return;
-	if (--thread[me].nest == 0)
-		thread[me].since = 0;
-	anyrcu_read_unlock();
-	MUST(anyrcu_read_lock_held() == (thread[me].nest != 0));
-}
-
-static void go_online(void)
-{
-	anyrcu_thread_online();
-	thread[me].online = true;
-	thread[me].since = ++model.now;
-}
-
-static void quiesce(void)
-{
-	anyrcu_quiescent_state();
-	if (online())
-		thread[me].since = ++model.now;
-}
-
-/* Nobody reads who has read since before @when, but for the caller, which reads anew if it is online. */
-static void has_waited(uint64_t when)
-{
-	for (unsigned i = 0; i < THREADS; i++)
-		if (thread[i].since && thread[i].since < when)
-			FOUND("early: a wait has ended before a section");
-	if (online())
-		thread[me].since = ++model.now;
-}
-
 /* ---- deferral and invocation ---- */
 
 static void defer(enum how how, unsigned then);
@@ -252,9 +92,8 @@ static void invoked(struct object *o, bool right)
 	if (!o->pending)
 		FOUND("twice: %zu", (size_t)(o - pool));
 	MUST(right || broken("twice")); /* then it comes in two ways */
-	for (unsigned i = 0; i < THREADS; i++)
-		if (thread[i].since && thread[i].since < o->when)
-			FOUND("early: %zu", (size_t)(o - pool));
+	if (read_since_before(o->when))
+		FOUND("early: %zu", (size_t)(o - pool));
 	o->pending = false;
 	model.pending--;
 	model.invoked++;
@@ -282,7 +121,8 @@ static void call_other(struct anyrcu_head *head)
 
 static void headless(void *o)
 {
-	invoked(o, ((struct object *)o)->how == HEADLESS || ((struct object *)o)->how == CALL_MIGHTSLEEP);
+	invoked(o, ((struct object *)o)->how == HEADLESS ||
+			   ((struct object *)o)->how == CALL_MIGHTSLEEP);
 }
 
 static void headless_other(void *o)
@@ -307,7 +147,8 @@ void __wrap_port_free(void *p)
 		return;
 	}
 	MUST(at < sizeof(pool) && at % sizeof(pool[0]) == 0);
-	invoked(o, o->how == FREE || o->how == FREE_SECOND || o->how == FREE_HEADLESS || o->how == FREE_MIGHTSLEEP);
+	invoked(o, o->how == FREE || o->how == FREE_SECOND || o->how == FREE_HEADLESS ||
+			   o->how == FREE_MIGHTSLEEP);
 }
 
 static struct object *object_for(enum how how)
@@ -378,7 +219,7 @@ static void defer(enum how how, unsigned then)
 	o->how = how;
 	o->then = then;
 	o->pending = true;
-	o->when = ++model.now;
+	o->when = ++now;
 	model.pending++;
 	if (++model.deferred % 16 == 0 && broken("lost"))
 		return;
@@ -423,7 +264,7 @@ static bool pending_since_before(uint64_t when)
 
 static void barrier(void)
 {
-	uint64_t when = model.now;
+	uint64_t when = now;
 
 	if (thread[me].nest)
 		return;
@@ -438,7 +279,7 @@ static void barrier(void)
 
 static void gp_take(unsigned i)
 {
-	cookie[i].when = ++model.now;
+	cookie[i].when = ++now;
 	cookie[i].gp = anyrcu_gp_start();
 	cookie[i].taken = true;
 	cookie[i].done = false;
@@ -450,9 +291,8 @@ static void gp_look(unsigned i)
 
 	MUST(done >= cookie[i].done);
 	cookie[i].done = done;
-	for (unsigned t = 0; done && t < THREADS; t++)
-		if (thread[t].since && thread[t].since < cookie[i].when)
-			FOUND("early: a cookie");
+	if (done && read_since_before(cookie[i].when))
+		FOUND("early: a cookie");
 }
 
 static void gp_wait(unsigned i)
@@ -467,7 +307,7 @@ static void gp_wait(unsigned i)
 
 static void synchronize(void)
 {
-	uint64_t when = ++model.now;
+	uint64_t when = ++now;
 
 	if (thread[me].nest)
 		return;
@@ -496,7 +336,10 @@ static void page_take(unsigned i, unsigned gfp, unsigned order)
 	MUST((uintptr_t)p % size == 0);
 	if (gfp & ANYRCU_GFP_ZERO)
 		MUST(*p == 0 && !memcmp(p, p + 1, size - 1));
-	/* Said to be handed out again rather than given back twice, which would break the library in other ways, and let it hang. */
+	/*
+	 * Said to be handed out again rather than given back twice, which would break the library
+	 * in other ways, and let it hang.
+	 */
 	for (unsigned other = 0; broken("page") && other < PAGES; other++)
 		p = page[other].p ?: p;
 	for (unsigned other = 0; other < PAGES; other++)
@@ -505,7 +348,7 @@ static void page_take(unsigned i, unsigned gfp, unsigned order)
 			FOUND("page: overlaps another");
 	page[i].p = p;
 	page[i].order = order;
-	page[i].tag = ++model.now;
+	page[i].tag = ++now;
 	for (size_t at = 0; at < size; at += 512)
 		*(uint64_t *)(p + at) = page[i].tag + at;
 }
@@ -564,31 +407,9 @@ static void step(struct input *in)
 {
 	uint8_t op = byte(in);
 
+	if (op % 24 < THREAD_STEPS)
+		thread_step(op % 24, op, in);
 	switch (op % 24) {
-	case 0:
-	case 1:
-		lock();
-		break;
-	case 2:
-		unlock();
-		break;
-	case 3:
-		if (!thread[me].nest)
-			go_online();
-		break;
-	case 4:
-		quiesce();
-		break;
-	case 5:
-		if (online())
-			leave_sections();
-		break;
-	case 6:
-		run(byte(in) % THREADS);
-		break;
-	case 7:
-		end_thread(op & 64, op & 128);
-		break;
 	case 8:
 	case 9:
 	case 10:
@@ -622,7 +443,7 @@ static void step(struct input *in)
 		reclaim((uint64_t)byte(in) << (op & 128 ? 6 : 0));
 		break;
 	case 19:
-		clock += (uint64_t)byte(in) * byte(in) * MS / 8;
+		clock_ns += (uint64_t)byte(in) * byte(in) * MS / 8;
 		break;
 	case 20:
 		refuse_pages = op & 64;
@@ -630,7 +451,8 @@ static void step(struct input *in)
 		break;
 	case 21:
 		op = byte(in);
-		page_take(op % PAGES, op / PAGES % 4 | (byte(in) & 1 ? ANYRCU_GFP_ZERO : 0), byte(in) % 12);
+		page_take(op % PAGES, op / PAGES % 4 | (byte(in) & 1 ? ANYRCU_GFP_ZERO : 0),
+			  byte(in) % 12);
 		break;
 	case 22:
 		page_give(byte(in) % PAGES);
@@ -653,7 +475,7 @@ static void finish(bool by_barrier)
 		unlock();
 	}
 	for (unsigned i = 0; i < 32 && model.pending; i++) {
-		clock += 200 * MS;
+		clock_ns += 200 * MS;
 		if (by_barrier)
 			barrier();
 		else
@@ -675,20 +497,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct input in = { data, data + size };
 	bool by_barrier = byte(&in) & 1;
 
-	nobody = nobody ?: anyrcu_self;
+	threads_begin();
 	first = stats();
 	while (in.at < in.end)
 		step(&in);
 	finish(by_barrier);
 	configure(false);
-	for (unsigned i = 0; i < THREADS; i++) {
-		run(i);
-		end_thread(true, false);
-		thread[i] = (struct thread){ .tid = i == 0 };
-	}
-	thread[0].self = nobody;
-	me = 0;
-	last_tid = 1;
+	threads_end();
 	memset(&model, 0, sizeof(model));
 	memset(cookie, 0, sizeof(cookie));
 	return 0;

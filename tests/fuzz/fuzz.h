@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * What the fuzzers share. What one has found out it says in a line that begins with "fuzz: ", and aborts.
+ * What the fuzzers share. What one has found out it says in a line that begins with "fuzz: ", and
+ * aborts.
  *
- * With FUZZ_BREAK in the environment, the harness breaks what that names, and the fuzzer must find it out.
+ * With FUZZ_BREAK in the environment, the harness breaks what that names, and the fuzzer must find
+ * it out.
  */
 #ifndef TESTS_FUZZ_FUZZ_H
 #define TESTS_FUZZ_FUZZ_H

@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * What users write: numbers and lists in the tool's options, and the library's environment variables. Each is read by the code under test and by
- * a plain reader here, and both must come to the same: accepted with that value, or refused with a message.
+ * What users write: numbers and lists in the tool's options, and the library's environment
+ * variables. Each is read by the code under test and by a plain reader here, and both must come to
+ * the same: accepted with that value, or refused with a message.
  */
 #include <init/init.c>
 
 #include "fuzz.h"
 #include "options.h"
-#include "scheme.h"
+#include "bench/scheme.h"
 
 #include <ctype.h>
 #include <setjmp.h>
 
 static const struct scheme a = { .name = "a" }, bc = { .name = "b-c" };
-const struct known_scheme known_schemes[] = { { "a", NULL, &a }, { "b-c", NULL, &bc }, { "none", "nothing", NULL } };
+const struct known_scheme known_schemes[] = { { "a", NULL, &a },
+					      { "b-c", NULL, &bc },
+					      { "none", "nothing", NULL } };
 const size_t nknown_schemes = ARRAY_SIZE(known_schemes);
 
 static jmp_buf refused;
@@ -65,7 +68,8 @@ static void compare(const char *what, const char *s, bool accepted, bool expecte
 
 static void one_number(struct input *in, const char *s)
 {
-	uint64_t min = number(in, 8) >> byte(in) % 64, max = number(in, 8) >> (1 + byte(in) % 63), expected;
+	uint64_t min = number(in, 8) >> byte(in) % 64, max = number(in, 8) >> (1 + byte(in) % 63),
+		 expected;
 	volatile uint64_t n = 0;
 	volatile bool accepted = false;
 
@@ -81,7 +85,9 @@ static void one_number(struct input *in, const char *s)
 static bool expect_schemes(char *s, struct options *o)
 {
 	for (char *name, *rest = s; (name = strsep(&rest, ","));) {
-		const struct scheme *scheme = !strcmp(name, "a") ? &a : !strcmp(name, "b-c") ? &bc : NULL;
+		const struct scheme *scheme = !strcmp(name, "a")   ? &a :
+					      !strcmp(name, "b-c") ? &bc :
+								     NULL;
 
 		if (!scheme || (o->nschemes && o->schemes[0] == scheme) || o->nschemes == 2)
 			return false;
@@ -101,8 +107,11 @@ static void command_line(const char *option, const char *s)
 	snprintf(arg, sizeof(arg), "--%s=%s", option, s);
 	if (!setjmp(refused))
 		accepted = argp_parse(&common_argp, 2, argv, ARGP_NO_EXIT, NULL, &o) == 0;
-	compare(option, s, accepted, list ? expect_schemes(strdupa(s), &expected) : expect_number(s, 1, 256, &n));
-	MUST(!accepted || (list ? o.nschemes == expected.nschemes && o.schemes[0] == expected.schemes[0] : o.threads == n));
+	compare(option, s, accepted,
+		list ? expect_schemes(strdupa(s), &expected) : expect_number(s, 1, 256, &n));
+	MUST(!accepted ||
+	     (list ? o.nschemes == expected.nschemes && o.schemes[0] == expected.schemes[0] :
+		     o.threads == n));
 }
 
 static void environment_number(const char *s)
@@ -113,7 +122,8 @@ static void environment_number(const char *s)
 	int got;
 
 	at += *at == '-' || *at == '+';
-	expected = digits(&at, (uint64_t *)&n) && !*at && (minus ? (uint64_t)n <= 1 : (uint64_t)n <= ANYRCU_WORKERS_MAX);
+	expected = digits(&at, (uint64_t *)&n) && !*at &&
+		   (minus ? (uint64_t)n <= 1 : (uint64_t)n <= ANYRCU_WORKERS_MAX);
 	setenv("ANYRCU_WORKERS", s, 1);
 	reports = 0;
 	got = env_workers(7);

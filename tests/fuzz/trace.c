@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * The reader of traces. The input is a file as it stands; or what lies between head and tail, which are made to fit; or a sequence of
- * events that the writer writes, of which some bytes may be changed then.
+ * The reader of traces. The input is a file as it stands; or what lies between head and tail, which
+ * are made to fit; or a sequence of events that the writer writes, of which some bytes may be
+ * changed then.
  *
- * What is refused comes with a message. What is accepted could have happened: each object is allocated once, freed at most once and not
- * before, the numbers are right, and it is the same when it is written and read again. What the writer wrote is accepted.
+ * What is refused comes with a message. What is accepted could have happened: each object is
+ * allocated once, freed at most once and not before, the numbers are right, and it is the same when
+ * it is written and read again. What the writer wrote is accepted.
  */
 #define _GNU_SOURCE
 #include <endian.h>
 #include <zlib.h>
 
 #include "fuzz.h"
-#include "trace.h"
+#include "trace/trace.h"
 
 #define TAIL 24 /* of which the last 4 are the checksum */
 
@@ -84,7 +86,8 @@ static void write_again(const struct trace *t)
 	again = parse(file, size);
 	if (broken("again") && again && again->nevents)
 		again->events[0].size ^= 1;
-	if (!again || again->nevents != t->nevents || memcmp(again->events, t->events, t->nevents * sizeof(*t->events)))
+	if (!again || again->nevents != t->nevents ||
+	    memcmp(again->events, t->events, t->nevents * sizeof(*t->events)))
 		FOUND("again: not the same when written and read again");
 	trace_free(again);
 	free(file);
@@ -140,7 +143,8 @@ static void written(struct input *in, bool damage)
 			trace_write_free(&w, thread, live[i]);
 			live[i] = live[--nlive];
 		} else {
-			live[nlive++] = trace_write_alloc(&w, thread, number(in, 1u << op % 4) >> 8);
+			live[nlive++] =
+				trace_write_alloc(&w, thread, number(in, 1u << op % 4) >> 8);
 		}
 		if (damage && op == 0xff)
 			break;

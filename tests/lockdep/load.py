@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT OR GPL-2.0-only
-"""Clients of a server on a socket: usage: load.py memcached|http SOCKET. Prints a hash of all that came back."""
+"""Clients of a server on a socket: usage: load.py memcached|http SOCKET. Prints a hash of all that
+came back."""
 import hashlib
 import socket
 import sys

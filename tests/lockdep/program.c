@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
-/* Programs that lock rightly and wrongly, one for each name that it is called with. None really deadlocks. */
+/*
+ * Programs that lock rightly and wrongly, one for each name that it is called with. None really
+ * deadlocks.
+ */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -16,7 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
-static pthread_mutex_t a = PTHREAD_MUTEX_INITIALIZER, b = PTHREAD_MUTEX_INITIALIZER, c = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t a = PTHREAD_MUTEX_INITIALIZER, b = PTHREAD_MUTEX_INITIALIZER,
+		       c = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
 static pthread_rwlock_t rw = PTHREAD_RWLOCK_INITIALIZER;
 
@@ -211,7 +215,8 @@ static void freed(void)
 
 static void unmapped(void)
 {
-	pthread_mutex_t *m = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	pthread_mutex_t *m =
+		mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	pthread_mutex_init(m, NULL);
 	pthread_mutex_lock(m);
@@ -322,8 +327,8 @@ static void killed(void)
 
 static void mutex_kinds(void)
 {
-	static const int kinds[] = { PTHREAD_MUTEX_NORMAL, PTHREAD_MUTEX_RECURSIVE, PTHREAD_MUTEX_ERRORCHECK,
-				     PTHREAD_MUTEX_ADAPTIVE_NP };
+	static const int kinds[] = { PTHREAD_MUTEX_NORMAL, PTHREAD_MUTEX_RECURSIVE,
+				     PTHREAD_MUTEX_ERRORCHECK, PTHREAD_MUTEX_ADAPTIVE_NP };
 	pthread_mutexattr_t attr;
 	struct timespec past = { 0 };
 	pthread_mutex_t m;
@@ -503,30 +508,36 @@ static void with_info(int sig, siginfo_t *info, void *context)
 	CHECK(context != NULL);
 }
 
-static int (*interrupts)(int, int); /* siginterrupt(), against the use of which the compiler warns */
+/* siginterrupt(), against the use of which the compiler warns */
+static int (*interrupts)(int, int);
 
 /* All that a program can see of a handler is as it was given. */
 static void signal_state(void)
 {
 	static char stack[65536];
 	stack_t alt = { .ss_sp = stack, .ss_size = sizeof(stack) };
-	struct sigaction act = { .sa_sigaction = with_info, .sa_flags = SA_SIGINFO | SA_RESETHAND | SA_ONSTACK }, old;
+	struct sigaction act = { .sa_sigaction = with_info,
+				 .sa_flags = SA_SIGINFO | SA_RESETHAND | SA_ONSTACK },
+			 old;
 	sigset_t set;
 
 	interrupts = (int (*)(int, int))dlsym(RTLD_DEFAULT, "siginterrupt");
 	CHECK(signal(SIGUSR1, take_a) == SIG_DFL);
 	CHECK(signal(SIGUSR1, take_a) == take_a);
 	CHECK(sigaction(SIGUSR1, NULL, &old) == 0 && old.sa_handler == take_a);
-	CHECK((old.sa_flags & (SA_SIGINFO | SA_RESTART)) == SA_RESTART && sigismember(&old.sa_mask, SIGUSR1));
+	CHECK((old.sa_flags & (SA_SIGINFO | SA_RESTART)) == SA_RESTART &&
+	      sigismember(&old.sa_mask, SIGUSR1));
 	interrupts(SIGUSR1, 1);
-	CHECK(sigaction(SIGUSR1, NULL, &old) == 0 && old.sa_handler == take_a && !(old.sa_flags & SA_RESTART));
+	CHECK(sigaction(SIGUSR1, NULL, &old) == 0 && old.sa_handler == take_a &&
+	      !(old.sa_flags & SA_RESTART));
 	signal(SIGUSR1, take_a);
 	CHECK(sigaction(SIGUSR1, NULL, &old) == 0 && !(old.sa_flags & SA_RESTART));
 	sigemptyset(&act.sa_mask);
 	sigaddset(&act.sa_mask, SIGUSR2);
 	CHECK(sigaltstack(&alt, NULL) == 0);
 	CHECK(sigaction(SIGUSR1, &act, &old) == 0 && old.sa_handler == take_a);
-	CHECK(sigaction(SIGUSR1, NULL, &old) == 0 && old.sa_sigaction == with_info && old.sa_flags & SA_SIGINFO);
+	CHECK(sigaction(SIGUSR1, NULL, &old) == 0 && old.sa_sigaction == with_info &&
+	      old.sa_flags & SA_SIGINFO);
 	CHECK(sigismember(&old.sa_mask, SIGUSR2) && !sigismember(&old.sa_mask, SIGUSR1));
 	CHECK(sigqueue(getpid(), SIGUSR1, (union sigval){ .sival_ptr = &act }) == 0);
 	CHECK(got_sig == SIGUSR1 && got_value == &act);
@@ -539,7 +550,8 @@ static void signal_state(void)
 	CHECK(sigaction(SIGUSR1, NULL, &old) == 0 && old.sa_handler == SIG_IGN);
 	sigemptyset(&set);
 	sigaddset(&set, SIGUSR1);
-	CHECK(sigprocmask(SIG_BLOCK, &set, &old.sa_mask) == 0 && !sigismember(&old.sa_mask, SIGUSR1));
+	CHECK(sigprocmask(SIG_BLOCK, &set, &old.sa_mask) == 0 &&
+	      !sigismember(&old.sa_mask, SIGUSR1));
 	CHECK(sigprocmask(SIG_BLOCK, NULL, &set) == 0 && sigismember(&set, SIGUSR1));
 	CHECK(pthread_sigmask(77, &set, NULL) == EINVAL);
 }
@@ -661,14 +673,44 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } programs[] = {
-#define PROGRAM(p) { #p, p }
-	PROGRAM(abba), PROGRAM(abc), PROGRAM(abba_heap), PROGRAM(abba_c11), PROGRAM(cond_order), PROGRAM(rwlock_order),
-	PROGRAM(signal_open), PROGRAM(signal_chain), PROGRAM(held_at_exit), PROGRAM(held_at_cancel), PROGRAM(freed),
-	PROGRAM(unmapped), PROGRAM(destroyed), PROGRAM(reinitialised), PROGRAM(unlock_unlocked), PROGRAM(sleep_in_spin),
-	PROGRAM(mutex_in_spin), PROGRAM(in_child), PROGRAM(in_children), PROGRAM(in_daemon), PROGRAM(other_user), PROGRAM(killed),
-	PROGRAM(mutex_kinds), PROGRAM(robust), PROGRAM(rwlock_recursion), PROGRAM(try_order), PROGRAM(ordered_instances),
-	PROGRAM(reused_memory), PROGRAM(signal_blocked), PROGRAM(signal_jump), PROGRAM(signal_state), PROGRAM(waits),
-	PROGRAM(fork_handlers), PROGRAM(keeps_errno),
+#define PROGRAM(p)    \
+	{             \
+#p, p \
+	}
+	PROGRAM(abba),
+	PROGRAM(abc),
+	PROGRAM(abba_heap),
+	PROGRAM(abba_c11),
+	PROGRAM(cond_order),
+	PROGRAM(rwlock_order),
+	PROGRAM(signal_open),
+	PROGRAM(signal_chain),
+	PROGRAM(held_at_exit),
+	PROGRAM(held_at_cancel),
+	PROGRAM(freed),
+	PROGRAM(unmapped),
+	PROGRAM(destroyed),
+	PROGRAM(reinitialised),
+	PROGRAM(unlock_unlocked),
+	PROGRAM(sleep_in_spin),
+	PROGRAM(mutex_in_spin),
+	PROGRAM(in_child),
+	PROGRAM(in_children),
+	PROGRAM(in_daemon),
+	PROGRAM(other_user),
+	PROGRAM(killed),
+	PROGRAM(mutex_kinds),
+	PROGRAM(robust),
+	PROGRAM(rwlock_recursion),
+	PROGRAM(try_order),
+	PROGRAM(ordered_instances),
+	PROGRAM(reused_memory),
+	PROGRAM(signal_blocked),
+	PROGRAM(signal_jump),
+	PROGRAM(signal_state),
+	PROGRAM(waits),
+	PROGRAM(fork_handlers),
+	PROGRAM(keeps_errno),
 };
 
 int main(int argc, char **argv)

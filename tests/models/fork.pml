@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * fork(): src/defer/drain.c, and the order of locks in src/init/init.c. See docs/design/models.md.
+ * fork(): src/defer/fork.c, drain.c, and the order of locks in src/init/init.c.
+ * See docs/design/models.md.
  *
- * Two threads drain two pages. The callback of the first object forks, and so does a third thread. The model goes on in the parent or in the
- * child, where the thread that forked and a new worker are alone; the worker has the identity (port_self()) of a drainer that is no more,
- * and ends when it has drained. "At work" is a drainer from its look at "pause" to the end of the callback.
+ * Two threads drain two pages. The callback of the first object forks, and so does a third thread.
+ * The model goes on in the parent or in the child, where the thread that forked and a new worker
+ * are alone; the worker has the identity of a drainer that is no more, as if identities (port_id())
+ * were used again: they are not, so this is more than can happen; and ends when it has drained. "At
+ * work" is a drainer from its look at "pause" to the end of the callback.
  *
- * In each process every object is invoked once, but for those whose drainers were still at work when a fork had lost its patience:
- * they may be missed in the child.
+ * In each process every object is invoked once, but for those whose drainers were still at work
+ * when a fork had lost its patience: they may be missed in the child.
  *
  * run assert right
  * run cycles right
@@ -27,10 +30,10 @@
 #define A 0
 #define B 1
 #define FORKER 2
-#define WORKER 3 /* of the child; its port_self() is that of whom it follows */
+#define WORKER 3 /* of the child; its identity is that of whom it follows */
 
 typedef drainer {
-	byte owner; /* port_self() + 1; 0: free */
+	byte owner; /* an identity + 1; 0: free */
 	byte page;
 	bit resting;
 };
@@ -166,7 +169,9 @@ proctype thread(byte me)
 	   if
 	   :: WHEN(ready == 0, lock = 0)
 	   :: WHEN(ready != 0, page = (ready & 1 -> 0 : 1); ready = ready & ~BIT(page));
-	      I(drainers[me].owner = SELF(me) + 1; drainers[me].page = page; drainers[me].resting = 0);
+	      I(drainers[me].owner = SELF(me) + 1;
+		drainers[me].page = page;
+		drainers[me].resting = 0);
 	      I(lock = 0);
 	      do
 	      :: WHEN(cursor[page] < CAP, skip);
@@ -194,7 +199,13 @@ proctype thread(byte me)
 	:: WHEN(ready == 0, break)
 	od;
 	/* The thread ends: what is in the first place with its identity is given back. */
-	WHEN(!lock, own = 1; if :: drainers[A].owner == SELF(me) + 1 -> give_back(A) :: drainers[B].owner == SELF(me) + 1 -> give_back(B) :: else fi)
+	WHEN(!lock,
+	     own = 1;
+	     if
+	     :: drainers[A].owner == SELF(me) + 1 -> give_back(A)
+	     :: drainers[B].owner == SELF(me) + 1 -> give_back(B)
+	     :: else
+	     fi)
 }
 
 proctype forker(byte me)

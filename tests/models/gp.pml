@@ -2,9 +2,9 @@
 /*
  * Grace periods: include/anyrcu/inline/reader.h, src/gp/gp.c. See docs/design/models.md.
  *
- * Memory is that of x86 (TSO): what a thread stores goes to its buffer, and from there to memory at any later time, in order.
- * Readers read for ever; each of two updaters unlinks objects and frees each after a grace period. An updater's objects are numbered;
- * those below freed[u] are freed.
+ * Memory is that of x86 (TSO): what a thread stores goes to its buffer, and from there to memory at
+ * any later time, in order. Readers read for ever; each of two updaters unlinks objects and frees
+ * each after a grace period. An updater's objects are numbered; those below freed[u] are freed.
  *
  * run safety right
  * run safety right -DFENCES
@@ -26,7 +26,10 @@
  * run safety broken -DFENCES -DNO_READER_FENCE
  * run live   broken -DNO_NUMBERS
  */
-/* One reader, to which handlers come at any time; -DTWO: two, without handlers; -DQS: one in quiescent-state mode. */
+/*
+ * One reader, to which handlers come at any time; -DTWO: two, without handlers; -DQS: one in
+ * quiescent-state mode.
+ */
 #ifdef TWO
 #define READERS 2
 #define UPDATES(u) 1
@@ -129,7 +132,13 @@ inline handler()
 {
 	if
 	:: skip
-	:: atomic { h_mine = mine; if :: h_mine == 0 -> h_mine = WORD(memory[GP], 1) :: else -> h_mine++ fi };
+	:: atomic {
+		h_mine = mine;
+		if
+		:: h_mine == 0 -> h_mine = WORD(memory[GP], 1)
+		:: else -> h_mine++
+		fi
+	   };
 	   atomic { nfull(buffer[me]) -> store_word(h_mine) };
 	   enter_fence();
 	   if
@@ -236,7 +245,8 @@ inline gp_step()
 	   :: else
 	   fi;
 	   do
-	   :: at < READERS && memory[STARTED] != done && !HOLDS_UP(memory[CTR(at)], memory[STARTED]) -> at++
+	   :: at < READERS && memory[STARTED] != done &&
+	      !HOLDS_UP(memory[CTR(at)], memory[STARTED]) -> at++
 	   :: at == READERS && memory[STARTED] != done -> done = memory[STARTED]
 	   :: else -> break
 	   od;

@@ -2,12 +2,14 @@
 /*
  * Registration: src/gp/reader.c. See docs/design/models.md.
  *
- * A thread registers at its first section and leaves, or dies at any instruction; a handler with a section of its own comes between any two of its
- * instructions. When it is dead a new thread gets its number. A third thread comes and leaves. The engine buries the dead. When no record can be
- * had a section is one of the crowd's, which is not modelled. -DFORK: the handler forks, and the model goes on in the child, where a worker
- * registers.
+ * A thread registers at its first section and leaves, or dies at any instruction; a handler with a
+ * section of its own comes between any two of its instructions. When it is dead a new thread gets
+ * its number. A third thread comes and leaves. The engine buries the dead. When no record can be
+ * had a section is one of the crowd's, which is not modelled. -DFORK: the handler forks, and the
+ * model goes on in the child, where a worker registers.
  *
- * A thread in a section must have a record of its own that says so, whatever the others do; and a record is not held for ever by the dead.
+ * A thread in a section must have a record of its own that says so, whatever the others do; and a
+ * record is not held for ever by the dead.
  *
  * run assert right
  * run assert right -DRECORDS=2
@@ -58,7 +60,10 @@ byte self[4], number[4];
 bit alive[8]; /* by number */
 bit in_handler, in_child, dead;
 
-/* An instruction of a thread: not while its handler runs, nor when it is dead; of the others only the worker is in the child. */
+/*
+ * An instruction of a thread: not while its handler runs, nor when it is dead; of the others only
+ * the worker is in the child.
+ */
 #define RUNS (me == FIRST -> in_handler == level && !dead : in_child == (me == WORKER))
 #define I(statement) atomic { RUNS -> statement }
 #define WHEN(condition, statement) atomic { RUNS && (condition) -> statement }
@@ -82,7 +87,8 @@ inline claim()
 	if
 	:: r != 0 ->
 	   if
-	   :: WHEN(tid[r] == old, old = WITH_NEXT_GENERATION(old, mine); tid[r] = old); I(ctr[r] = 0)
+	   :: WHEN(tid[r] == old, old = WITH_NEXT_GENERATION(old, mine); tid[r] = old);
+	      I(ctr[r] = 0)
 	   :: WHEN(tid[r] != old, r = 0)
 	   fi
 	:: r == 0
@@ -108,7 +114,9 @@ inline claim()
 	      if
 	      :: WHEN(!(old & LEAVING) && NUMBER(old) && !alive[NUMBER(old)], skip);
 		 if
-		 :: WHEN(tid[r] == old, old = CLAIMED(old, mine); tid[r] = old); I(ctr[r] = 0); break
+		 :: WHEN(tid[r] == old, old = CLAIMED(old, mine); tid[r] = old);
+		    I(ctr[r] = 0);
+		    break
 		 :: WHEN(tid[r] != old, r++)
 		 fi
 	      :: WHEN((old & LEAVING) || !NUMBER(old) || alive[NUMBER(old)], r++)
@@ -133,7 +141,10 @@ again:	claim();
 	:: r == 0
 	:: r != 0 ->
 #ifndef RENAME_BY_STORE
-	   /* This is the child of a fork() by a handler that came before the claim: then what we have claimed is in the name of a thread that is not. */
+	   /*
+	    * This is the child of a fork() by a handler that came before the claim: then what we
+	    * have claimed is in the name of a thread that is not.
+	    */
 	   if
 	   :: WHEN(number[me] != mine, mine = number[me]);
 	      if
@@ -163,7 +174,8 @@ again:	claim();
 	I(assert(level == 1 || me == SECOND || ONLY_ONE); r = 0; old = 0; mine = 0)
 }
 
-#define COVERED(s) (ctr[self[s]] > 0 && (NUMBER(tid[self[s]]) == number[s] || tid[self[s]] == LEAVING))
+#define COVERED(s) \
+	(ctr[self[s]] > 0 && (NUMBER(tid[self[s]]) == number[s] || tid[self[s]] == LEAVING))
 
 inline section()
 {
@@ -242,7 +254,8 @@ proctype handler(byte me)
 	atomic {
 		for (r : 1 .. RECORDS) {
 			if
-			:: r == self[me] || IS(tid[r], number[me]) -> tid[r] = (tid[r] & GENERATIONS) | NUMBER_OF_CHILD
+			:: r == self[me] || IS(tid[r], number[me]) ->
+				tid[r] = (tid[r] & GENERATIONS) | NUMBER_OF_CHILD
 			:: else -> ctr[r] = 0; tid[r] = FREED(tid[r])
 			fi
 		}
@@ -260,10 +273,16 @@ proctype handler(byte me)
 /* The first thread dies without its exit function, at any instruction. */
 proctype death()
 {
-	atomic { !in_handler && !in_child && alive[number[FIRST]] && !dead -> dead = 1; alive[number[FIRST]] = 0 }
+	atomic {
+		!in_handler && !in_child && alive[number[FIRST]] && !dead -> dead = 1;
+		alive[number[FIRST]] = 0
+	}
 }
 
-/* reader_bury() of who holds up a grace period. That it looks again and again while the thread lives matters once. */
+/*
+ * reader_bury() of who holds up a grace period. That it looks again and again while the thread
+ * lives matters once.
+ */
 #define DEAD(tid) (NUMBER(tid) && !(tid & LEAVING) && !alive[NUMBER(tid)])
 #define LOOK(record) \
 	atomic { \

@@ -2,12 +2,14 @@
 /*
  * Sleeping and waking: src/defer/worker.c. See docs/design/models.md.
  *
- * Two callers put things to do in place and call defer_wake(), and may stop for ever at any instruction of it; two workers take what there
- * is, may be held for ever by a callback, and sleep. Ticking is no more than a delay here: it has a timer. What was put in place by a caller
- * whose defer_wake() has returned must not be left while a worker sleeps deep.
+ * Two callers put things to do in place and call defer_wake(), and may stop for ever at any
+ * instruction of it; two workers take what there is, may be held for ever by a callback, and sleep.
+ * Ticking is no more than a delay here: it has a timer. What was put in place by a caller whose
+ * defer_wake() has returned must not be left while a worker sleeps deep.
  *
- * Each read-modify-write is a full barrier, as on x86. -DWEAK: its store may come after later plain loads, until the thread's
- * next read-modify-write, lock or fence, as with load-exclusive and store-exclusive on aarch64.
+ * Each read-modify-write is a full barrier, as on x86. -DWEAK: its store may come after later plain
+ * loads, until the thread's next read-modify-write, lock or fence, as with load-exclusive and
+ * store-exclusive on aarch64.
  *
  * run safety right
  * run safety right -DWEAK
@@ -25,7 +27,10 @@
 #define CALLERS 2
 #define WORKERS 2
 #define THREADS (CALLERS + WORKERS)
-/* How often workers sleep in all, beyond which a run is not looked at; and whether one begins asleep. */
+/*
+ * How often workers sleep in all, beyond which a run is not looked at; and whether one begins
+ * asleep.
+ */
 #ifdef WEAK
 #define SLEEPS 1
 #define ASLEEP_FIRST 0
@@ -181,7 +186,8 @@ inline drain()
 	if
 	:: d_step { ready -> arrive(me); ready-- };
 	   if
-	   :: atomic { !held -> held = 1; goto stopped } /* by the callback; when both are, none sleeps */
+	   /* by the callback; when both are, none sleeps */
+	   :: atomic { !held -> held = 1; goto stopped }
 	   :: true
 	   fi
 	:: ready == 0
@@ -202,7 +208,10 @@ end_first: asleep[me - CALLERS] == 0;
 	:: else
 	fi;
 end:	do
-	:: d_step { todo -> arrive(me); ready = ready + todo; todo = 0; put[0] = 0; put[1] = 0; owed = 0 }
+	:: d_step {
+		todo -> arrive(me);
+		ready = ready + todo; todo = 0; put[0] = 0; put[1] = 0; owed = 0
+	   }
 	:: ready -> drain()
 	:: !todo && !ready && sleeps < SLEEPS -> sleep_deep()
 	:: !todo && !ready && sleeps == SLEEPS -> beyond = 1; break

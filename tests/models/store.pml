@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * From anyrcu_call() to the callback: src/defer/defer.c, src/defer/drain.c. See docs/design/models.md.
+ * From anyrcu_call() to the callback: src/store/store.c, src/defer/defer.c, collect.c, drain.c.
+ * See docs/design/models.md.
  *
- * Two threads defer, by sequence or (-DSHARED) by atomics; a worker collects, waits and drains; there is a reader. -DBARRIER: one thread, two
- * workers and a barrier. A signal handler is one of the threads: it does no more than another thread on the same CPU can, which also
- * makes a sequence start over. A grace period is abstract: it waits for the sections that run when its cookie is taken (gp.pml).
- * All waiting is for a condition, so whoever starves is seen as a deadlock, or, going round for ever, as a cycle.
+ * Two threads defer, by sequence or (-DSHARED) by atomics; a worker collects, waits and drains;
+ * there is a reader. -DBARRIER: one thread, two workers and a barrier. A signal handler is one of
+ * the threads: it does no more than another thread on the same CPU can, which also makes a sequence
+ * start over. A grace period is abstract: it waits for the sections that run when its cookie is
+ * taken (gp.pml). All waiting is for a condition, so whoever starves is seen as a deadlock, or,
+ * going round for ever, as a cycle.
  *
  * run safety right
  * run safety right -DSHARED
@@ -46,7 +49,8 @@ typedef page {
 };
 page pg[PAGES + 1];
 byte open, open_shared; /* one CPU's; whoever defers may have read its number long ago */
-byte sequence;		/* the thread that is in a sequence on that CPU, + 1; others that were have to start over */
+/* The thread that is in a sequence on that CPU, + 1; others that were have to start over. */
+byte sequence;
 byte chain;
 
 /* pipe */
@@ -60,7 +64,8 @@ byte drainer_gen[WORKERS], drains; /* drains: the set of workers whose slot is c
 
 byte sections;		 /* that run now */
 byte buffered[THREADS];	 /* the object whose unlinking is still in the thread's store buffer */
-byte see[OBJECTS + 1];	 /* the sections that may see the object, as they ran when its unlinking reached memory */
+/* The sections that may see the object, as they ran when its unlinking reached memory. */
+byte see[OBJECTS + 1];
 byte begun, ended;	 /* callbacks */
 byte deferred, finished; /* objects whose deferral has returned; threads that are done */
 
@@ -79,7 +84,10 @@ inline read_unlock(t)
 	}
 }
 
-/* At the latest before an atomic operation of the thread or a store that others see, and when somebody makes all threads fence. */
+/*
+ * At the latest before an atomic operation of the thread or a store that others see, and when
+ * somebody makes all threads fence.
+ */
 inline unlinked(t)
 {
 	if
@@ -173,7 +181,11 @@ inline sequence_append()
 		   :: at >= CAP
 		   :: else ->
 			if
-			:: d_step { sequence == me + 1 -> fill(p, at, o); unlinked(me); pg[p].count = at + 1; stored = 1 }
+			:: d_step {
+				sequence == me + 1 -> fill(p, at, o);
+				unlinked(me);
+				pg[p].count = at + 1; stored = 1
+			   }
 			:: sequence != me + 1
 			fi
 		   fi
@@ -221,8 +233,17 @@ inline append_shared()
 	   if
 	   :: p == 0 || pg[p].count >= CAP -> page_open(open_shared, 1)
 	   :: else ->
-		/* The count may go beyond the cap; here it does not, as nothing depends on how far. */
-		atomic { unlinked(me); at = pg[p].count; if :: at < CAP -> pg[p].count++ :: else fi };
+		/*
+		 * The count may go beyond the cap; here it does not, as nothing depends on how far.
+		 */
+		atomic {
+			unlinked(me);
+			at = pg[p].count;
+			if
+			:: at < CAP -> pg[p].count++
+			:: else
+			fi
+		};
 		if
 		:: at < CAP -> atomic { fill(p, at, o); stored = 1 }
 		:: else
@@ -285,7 +306,10 @@ proctype reader()
 
 /* ---- collecting ---- */
 
-/* The grace period has begun when all threads have fenced; some that it does not wait for may have begun to read before. */
+/*
+ * The grace period has begun when all threads have fenced; some that it does not wait for may have
+ * begun to read before.
+ */
 bit fenced;
 
 #define ANYTHING_OPEN (open || open_shared || chain)
@@ -434,7 +458,8 @@ inline drain_page()
 	   :: o != 0 -> atomic { invoke(o) }; atomic { ended = ended | BIT(o); o = 0; had = 1 }
 	   :: else
 	   fi
-	:: pg[p].cursor == pg[p].count || had -> had = 0; break /* drained, or the budget is used up */
+	/* drained, or the budget is used up */
+	:: pg[p].cursor == pg[p].count || had -> had = 0; break
 	od
 }
 
@@ -445,7 +470,10 @@ proctype worker(byte me)
 
 	do
 	:: atomic { waits && !fenced -> fenced = 1; all_unlinked() }
-	:: d_step { lock == 0 && waits && fenced && mask == 0 && !(waiting_chain && (ready_chain || chain_taken)) -> make_ready() }
+	:: d_step {
+		lock == 0 && waits && fenced && mask == 0 &&
+		!(waiting_chain && (ready_chain || chain_taken)) -> make_ready()
+	   }
 	:: atomic {
 		lock == 0 && !waits && (force || ANYTHING_OPEN || unsettled) -> lock = 1;
 		if

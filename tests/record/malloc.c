@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
-/* An allocator that is not libc's, and may be called from signal handlers: it gives out the same places in turn. */
+/*
+ * An allocator that is not libc's, and may be called from signal handlers: it gives out the same
+ * places in turn.
+ */
 #include <stdalign.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -23,7 +26,8 @@ EXPORT void *malloc(size_t size)
 EXPORT void free(void *p)
 {
 	if (p)
-		__atomic_store_n((unsigned char *)&used[((char *)p - places[0]) / ROOM], 0, __ATOMIC_RELEASE);
+		__atomic_store_n((unsigned char *)&used[((char *)p - places[0]) / ROOM], 0,
+				 __ATOMIC_RELEASE);
 }
 
 EXPORT void *calloc(size_t n, size_t size)

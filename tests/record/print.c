@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "trace.h"
+#include "trace/trace.h"
 
 int main(int argc, char **argv)
 {
@@ -15,14 +15,16 @@ int main(int argc, char **argv)
 		free(error);
 		return 1;
 	}
-	printf("events %zu objects %u threads %u processes %u\n", t->nevents, t->nobjects, t->nthreads, t->nprocesses);
+	printf("events %zu objects %u threads %u processes %u\n", t->nevents, t->nobjects,
+	       t->nthreads, t->nprocesses);
 	for (size_t i = 0; i < t->nevents; i++) {
 		const struct trace_event *e = &t->events[i];
 
 		if (e->is_free)
 			printf("free %u %u\n", e->thread, e->object);
 		else
-			printf("alloc %u %u %llu\n", e->thread, e->object, (unsigned long long)e->size);
+			printf("alloc %u %u %llu\n", e->thread, e->object,
+			       (unsigned long long)e->size);
 	}
 	trace_free(t);
 	return 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * What record.sh records: programs that allocate an exact number of objects of a size that nothing else allocates, in
- * awkward ways.
+ * What record.sh records: programs that allocate an exact number of objects of a size that nothing
+ * else allocates, in awkward ways.
  * usage: program WAY [COUNT]
  */
 #define _GNU_SOURCE
@@ -79,7 +79,8 @@ static void *exchange(void *arg)
 	unsigned int seed = (uintptr_t)arg;
 
 	for (long i = 0; i < count; i++)
-		free(__atomic_exchange_n(&box[rand_r(&seed) % 16], malloc(100003), __ATOMIC_ACQ_REL));
+		free(__atomic_exchange_n(&box[rand_r(&seed) % 16], malloc(100003),
+					 __ATOMIC_ACQ_REL));
 	return NULL;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * What programs built for liburcu rely on, one case for each; the same program is run on liburcu alone and on anyrcu. Compiled once for each
- * flavour: HEADER is its header.
+ * What programs built for liburcu rely on, one case for each; the same program is run on liburcu
+ * alone and on anyrcu. Compiled once for each flavour: HEADER is its header.
  * usage: semantics CASE...	or all: those that hold on liburcu too
  */
 #define _GNU_SOURCE
@@ -128,9 +128,18 @@ static void in_order(struct rcu_head *head, long kind)
 	count(head);
 }
 
-static void order_0(struct rcu_head *head) { in_order(head, 0); }
-static void order_1(struct rcu_head *head) { in_order(head, 1); }
-static void order_2(struct rcu_head *head) { in_order(head, 2); }
+static void order_0(struct rcu_head *head)
+{
+	in_order(head, 0);
+}
+static void order_1(struct rcu_head *head)
+{
+	in_order(head, 1);
+}
+static void order_2(struct rcu_head *head)
+{
+	in_order(head, 2);
+}
 
 static void *writer(void *arg)
 {
@@ -236,7 +245,8 @@ static void queues(void)
 	pthread_t thread;
 
 	invoked = 0;
-	check(standard && get_default_call_rcu_data() == standard && get_call_rcu_data() == standard);
+	check(standard && get_default_call_rcu_data() == standard &&
+	      get_call_rcu_data() == standard);
 	check(get_thread_call_rcu_data() == NULL && get_cpu_call_rcu_data(cpu) == NULL);
 	call_rcu(&make(0)->head, where);
 	rcu_barrier();
@@ -280,7 +290,8 @@ static void queues(void)
 	for (int i = 0; i < 2000; i++)
 		call_rcu(&make(i)->head, where);
 	rcu_barrier();
-	check(atomic_load(&invoked) == 2000 && !pthread_equal(ran_in, get_call_rcu_thread(standard)));
+	check(atomic_load(&invoked) == 2000 &&
+	      !pthread_equal(ran_in, get_call_rcu_thread(standard)));
 	for (int i = 0; i < 2000; i++)
 		call_rcu(&make(i)->head, count);
 	rcu_thread_offline();
@@ -354,7 +365,10 @@ static void handled_fork(void)
 	}
 }
 
-/* A child whose program does not call the handlers may do anything but RCU, and run another program. */
+/*
+ * A child whose program does not call the handlers may do anything but RCU, and run another
+ * program.
+ */
 static void plain_fork(void)
 {
 	pid_t pid;
@@ -398,9 +412,15 @@ static void defer_some(uintptr_t from, uintptr_t to)
 		defer_rcu(i % 7 ? defer_first : defer_second, (void *)i);
 }
 
-static void *defer_thread(void *arg)
+/*
+ * With qsbr, liburcu's must not be called online: it may wait for a lock whose holder waits for the
+ * caller.
+ */
+static void *defer_thread(void *online)
 {
 	rcu_register_thread();
+	if (!online)
+		rcu_thread_offline();
 	check(rcu_defer_register_thread() == 0);
 	defer_some(0, 20000);
 	rcu_defer_barrier_thread();
@@ -409,31 +429,41 @@ static void *defer_thread(void *arg)
 	rcu_defer_barrier();
 	check(expected == 20010);
 	defer_some(20010, 20020);
-	rcu_thread_offline();
 	rcu_defer_unregister_thread();
-	rcu_thread_online();
 	check(expected == 20020);
+	if (!online)
+		rcu_thread_online();
 	rcu_unregister_thread();
-	return arg;
+	return online;
 }
 
-static void defer(void)
+static void defer_in(void *online)
 {
 	pthread_t thread;
 
 	expected = 0;
-	check(pthread_create(&thread, NULL, defer_thread, NULL) == 0);
+	check(pthread_create(&thread, NULL, defer_thread, online) == 0);
 	join(thread);
 	check(expected == 20020);
+}
+
+static void defer(void)
+{
+	defer_in(NULL);
+}
+
+static void defer_online(void)
+{
+	defer_in(&expected);
 }
 
 /* What nobody flushes is looked after all the same. */
 static void defer_alone(void)
 {
 	expected = 0;
+	rcu_thread_offline();
 	check(rcu_defer_register_thread() == 0);
 	defer_some(0, 10);
-	rcu_thread_offline();
 	while (__atomic_load_n(&expected, __ATOMIC_ACQUIRE) != 10)
 		pause_ms(1);
 	rcu_defer_unregister_thread();
@@ -461,7 +491,8 @@ static void free_entry(struct rcu_head *head)
 
 static void table(void)
 {
-	struct cds_lfht *ht = cds_lfht_new(1, 1, 0, CDS_LFHT_AUTO_RESIZE | CDS_LFHT_ACCOUNTING, NULL);
+	struct cds_lfht *ht =
+		cds_lfht_new(1, 1, 0, CDS_LFHT_AUTO_RESIZE | CDS_LFHT_ACCOUNTING, NULL);
 	struct cds_lfht_iter at;
 
 	check(ht);
@@ -478,8 +509,10 @@ static void table(void)
 	for (unsigned long key = 0; key < 20000; key++) {
 		rcu_read_lock();
 		cds_lfht_lookup(ht, key * 0x9e3779b97f4a7c15ul, entry_matches, &key, &at);
-		check(cds_lfht_iter_get_node(&at) && cds_lfht_del(ht, cds_lfht_iter_get_node(&at)) == 0);
-		call_rcu(&container(cds_lfht_iter_get_node(&at), struct entry, node)->head, free_entry);
+		check(cds_lfht_iter_get_node(&at) &&
+		      cds_lfht_del(ht, cds_lfht_iter_get_node(&at)) == 0);
+		call_rcu(&container(cds_lfht_iter_get_node(&at), struct entry, node)->head,
+			 free_entry);
 		rcu_read_unlock();
 		rcu_quiescent_state();
 	}
@@ -577,10 +610,20 @@ static const struct {
 	void (*run)(void);
 	bool liburcu; /* it holds there too */
 } cases[] = {
-	{ "readers", readers, true }, { "order", order, true }, { "callbacks", callbacks, true }, { "queues", queues, true },
-	{ "handled_fork", handled_fork, true }, { "plain_fork", plain_fork, true }, { "defer", defer, true },
-	{ "defer_alone", defer_alone, true }, { "table", table, true }, { "signals", signals, false }, { "strangers", strangers, false },
-	{ "twice", twice, false }, { "overwritten", overwritten, false },
+	{ "readers", readers, true },
+	{ "order", order, true },
+	{ "callbacks", callbacks, true },
+	{ "queues", queues, true },
+	{ "handled_fork", handled_fork, true },
+	{ "plain_fork", plain_fork, true },
+	{ "defer", defer, true },
+	{ "defer_alone", defer_alone, true },
+	{ "table", table, true },
+	{ "signals", signals, false },
+	{ "strangers", strangers, false },
+	{ "defer_online", defer_online, false },
+	{ "twice", twice, false },
+	{ "overwritten", overwritten, false },
 };
 
 int main(int argc, char **argv)
@@ -590,7 +633,8 @@ int main(int argc, char **argv)
 	rcu_register_thread();
 	for (int i = 1; i < argc; i++) {
 		for (size_t j = 0; j < sizeof(cases) / sizeof(*cases); j++) {
-			if (!(!strcmp(argv[i], "all") && cases[j].liburcu) && strcmp(argv[i], cases[j].name))
+			if (!(!strcmp(argv[i], "all") && cases[j].liburcu) &&
+			    strcmp(argv[i], cases[j].name))
 				continue;
 			doing = cases[j].name;
 			cases[j].run();

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+// Kinds of programs whose waits are compiled into them from the headers of the C++ library, without
+// a call that could be seen, in pairs; see kinds.h. The wrong ones are missed.
+#include "kinds.h"
+
+#include <atomic>
+#include <barrier>
+#include <chrono>
+#include <functional>
+#include <latch>
+#include <mutex>
+#include <semaphore>
+#include <thread>
+
+using namespace std::chrono_literals;
+using guard = std::lock_guard<std::mutex>;
+
+static void in_thread(const std::function<void()> &f)
+{
+	std::jthread t(f);
+}
+
+static void latch()
+{
+	std::latch done(1);
+	std::mutex m;
+	std::atomic<bool> had{ false };
+	std::jthread t([&] {
+		{
+			guard held(m);
+		}
+		had = true;
+		first_sleeps();
+		done.count_down();
+	});
+
+	while (!had)
+		std::this_thread::yield();
+	std::unique_lock<std::mutex> held(m, std::defer_lock);
+	if (wrong)
+		held.lock();
+	done.wait();
+}
+
+static void completion_of_barrier()
+{
+	std::mutex m;
+	std::atomic<int> rounds{ 0 };
+	auto completion = [&]() noexcept {
+		if (rounds++ == 0)
+			guard held(m);
+	};
+	std::barrier phase(2, completion);
+	std::jthread t([&] {
+		phase.arrive_and_wait();
+		std::this_thread::sleep_for(50ms);
+		phase.arrive_and_wait();
+	});
+
+	phase.arrive_and_wait();
+	std::unique_lock<std::mutex> held(m, std::defer_lock);
+	if (wrong)
+		held.lock();
+	phase.arrive_and_wait();
+}
+
+static void semaphore_as_lock()
+{
+	std::binary_semaphore one(1);
+	std::mutex m;
+
+	in_thread([&] {
+		one.acquire();
+		{
+			guard held(m);
+		}
+		one.release();
+	});
+	in_thread([&] {
+		std::unique_lock<std::mutex> held(m, std::defer_lock);
+
+		if (wrong)
+			held.lock();
+		one.acquire();
+		one.release();
+	});
+}
+
+static void atomic_wait()
+{
+	std::atomic<bool> ready{ false }, had{ false };
+	std::mutex m;
+	std::jthread t([&] {
+		{
+			guard held(m);
+		}
+		had = true;
+		first_sleeps();
+		ready = true;
+		ready.notify_one();
+	});
+
+	while (!had)
+		std::this_thread::yield();
+	std::unique_lock<std::mutex> held(m, std::defer_lock);
+	if (wrong)
+		held.lock();
+	ready.wait(false);
+}
+
+static std::mutex static_lock;
+
+struct made_with_lock {
+	made_with_lock()
+	{
+		guard held(static_lock);
+	}
+};
+
+static noinline made_with_lock &instance()
+{
+	static made_with_lock object;
+
+	return object;
+}
+
+// A variable of a function is made by the first that calls it; others wait meanwhile, but who finds
+// it made does not ask.
+static void static_variable()
+{
+	in_thread([] { instance(); });
+	in_thread([] {
+		std::unique_lock<std::mutex> held(static_lock);
+
+		if (!wrong)
+			held.unlock();
+		instance();
+	});
+}
+
+static const kind kinds[] = {
+	KIND(latch),
+	KIND(completion_of_barrier),
+	KIND(semaphore_as_lock),
+	KIND(atomic_wait),
+	KIND(static_variable),
+};
+KINDS_MAIN(kinds)
