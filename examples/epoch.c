@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * An application that has readers of its own making, told apart by an epoch counter, and gives anyrcu what they leave behind: the counter is
- * the grace-period source of a domain.
+ * An application that has readers of its own making, told apart by an epoch counter, and gives
+ * anyrcu what they leave behind: the counter is the grace-period source of a domain.
  */
 #include <anyrcu/anyrcu.h>
 #include <pthread.h>
@@ -19,7 +19,8 @@ static atomic_ulong epoch = 1, reads_in[READERS];
 static void enter(int reader)
 {
 	atomic_store(&reads_in[reader], atomic_load(&epoch));
-	atomic_thread_fence(memory_order_seq_cst); /* before what it reads; pairs with that in wait_for_readers() */
+	/* before what it reads; pairs with that in wait_for_readers() */
+	atomic_thread_fence(memory_order_seq_cst);
 }
 
 static void leave(int reader)
