@@ -1,16 +1,16 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT OR GPL-2.0-only
-"""What "anyrcu lockdep" costs: a mutex pair, and redis under redis-benchmark, beside valgrind's helgrind and, if such a server is given,
-ThreadSanitizer. All are run in turn, in each round once.
+"""What "anyrcu lockdep" costs: a mutex pair, and redis under redis-benchmark, beside valgrind's
+helgrind and, if such a server is given, ThreadSanitizer. All are run in turn, in each round once.
 usage: bench_lockdep.py ANYRCU JSON_FILE [REDIS_SERVER_BUILT_WITH_TSAN]"""
-import json
 import os
 import re
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
+
+from interleaved import measure
 
 anyrcu, json_file, *tsan = sys.argv[1:]
 rounds = 5
@@ -28,14 +28,16 @@ def mutex_pair(before):
 
 def redis(before, server="redis-server", requests=400000):
     # The client gets a CPU, so that it takes none from the server.
-    process = subprocess.Popen(["taskset", "-c", "0"] + before + [server, "--port", "0", "--unixsocket", redis_socket, "--save", "",
-                               "--io-threads", "1"], **quiet)
+    process = subprocess.Popen(["taskset", "-c", "0"] + before +
+                               [server, "--port", "0", "--unixsocket", redis_socket, "--save", "",
+                                "--io-threads", "1"], **quiet)
     for _ in range(600):
         if subprocess.run(["redis-cli", "-s", redis_socket, "ping"], **quiet).returncode == 0:
             break
         time.sleep(0.1)
-    out = subprocess.run(["taskset", "-c", "1", "redis-benchmark", "-s", redis_socket, "-t", "set,get", "-n", str(requests), "-c", "30",
-                          "-P", "16", "--csv"], check=True, capture_output=True, text=True).stdout
+    out = subprocess.run(["taskset", "-c", "1", "redis-benchmark", "-s", redis_socket,
+                          "-t", "set,get", "-n", str(requests), "-c", "30", "-P", "16", "--csv"],
+                         check=True, capture_output=True, text=True).stdout
     subprocess.run(["redis-cli", "-s", redis_socket, "shutdown", "nosave"], **quiet)
     process.wait()
     return {m[1].lower(): float(m[2]) for m in re.finditer(r'^"(SET|GET)","([0-9.]+)"', out, re.M)}
@@ -53,23 +55,7 @@ runs = [
 if tsan:
     os.environ["TSAN_OPTIONS"] = "log_path=/dev/null"
     runs.append(("redis", "ThreadSanitizer", lambda: redis([], server=tsan[0], requests=50000)))
-results = {}
-for _ in range(rounds):
-    for bench, name, run in runs:
-        for key, value in run().items():
-            results.setdefault(bench, {}).setdefault(name, {}).setdefault(key, []).append(value)
-with open(json_file, "w") as f:
-    json.dump({"rounds": rounds, "results": results}, f, indent=1)
-    f.write("\n")
-
-for bench, title in (("pair", "an uncontended mutex, locked and unlocked: ns"), ("redis", "redis-benchmark, 30 clients, 16 requests at a time: requests a second")):
-    print(title + "\n")
-    keys = list(results[bench]["bare"])
-    print(f"{'':16}" + "".join(f"{k:>46}" for k in keys))
-    for name, values in results[bench].items():
-        cells = []
-        for key in keys:
-            v, reference = values[key], statistics.median(results[bench]["bare"][key])
-            cells.append(f"{statistics.median(v):,.1f} ({min(v):,.1f}..{max(v):,.1f}) {statistics.median(v) / reference:.2f}x")
-        print(f"{name:16}" + "".join(f"{c:>46}" for c in cells))
-    print()
+measure(runs, rounds, json_file, (
+    ("pair", "an uncontended mutex, locked and unlocked: ns"),
+    ("redis", "redis-benchmark, 30 clients, 16 requests at a time: requests a second"),
+), 46)

@@ -1,23 +1,40 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT OR GPL-2.0-only
-# Install what building, running and testing need, quietly and only where it is missing (Debian and its kin).
-# usage: deps.sh [test | coverage | lockdep | urcu]	what the tests, coverage, or the programs that lockdep and urcu are tried on need
-#						beside what building and running need
+# Install what building, running and testing need, quietly and only where it is missing (Debian and
+# its kin); beside that, what the tests, the plots, coverage, the Debian packages, the tests of the
+# kernel module, kernels of our own, the documentation as HTML and its test, or the programs that
+# lockdep and urcu are tried on need.
+# usage: deps.sh [test | bench | coverage | deb | deb-install | foreign | kernel | kernel-build |
+#                 lockdep | site | site-check | urcu]
 set -eu
 
 case "${1:-}" in
-test) packages='spin libclang-rt-14-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user' ;;
+test) packages='valgrind spin clang-format libclang-rt-14-dev gcc-aarch64-linux-gnu
+libc6-dev-arm64-cross qemu-user gcc-riscv64-linux-gnu libc6-dev-riscv64-cross musl-tools
+libglib2.0-dev abigail-tools' ;;
 coverage) packages='gcovr' ;;
-lockdep) packages='redis-server redis-tools memcached nginx-light libsqlite3-dev xz-utils zstd python3 valgrind' ;;
-urcu) packages='knot knot-dnsutils gdnsd lttng-tools liblttng-ust-dev babeltrace2 xfsprogs multipath-tools glusterfs-server iproute2
-python3' ;;
-*) packages='gcc clang libc6-dev meson ninja-build pkg-config libcmocka-dev liburcu-dev libck-dev
-libjansson-dev zlib1g-dev libdw-dev systemtap-sdt-dev libseccomp-dev man-db' ;;
+kernel-build) packages='gcc make flex bison bc libelf-dev xz-utils' ;;
+kernel) packages='qemu-system-x86 busybox-static cpio make' ;;
+site) packages='pandoc mandoc python3' ;;
+site-check) packages='chromium' ;;
+bench) packages='gnuplot-nox python3' ;;
+deb) packages='debhelper lintian libck-dev libdw-dev libjansson-dev liburcu-dev meson pkg-config
+systemtap-sdt-dev valgrind g++' ;;
+deb-install) packages='debootstrap' ;;
+foreign) packages='dpkg-dev make gcc pkg-config libjansson-dev liburcu-dev libgnutls28-dev
+libedit-dev liblmdb-dev' ;;
+lockdep) packages='redis-server redis-tools memcached nginx-light libsqlite3-dev xz-utils zstd
+python3 valgrind' ;;
+urcu) packages='knot knot-dnsutils gdnsd lttng-tools liblttng-ust-dev babeltrace2 xfsprogs
+multipath-tools glusterfs-server iproute2 python3' ;;
+*) packages='gcc g++ clang libc6-dev meson ninja-build pkg-config libcmocka-dev liburcu-dev
+libck-dev libjansson-dev zlib1g-dev libdw-dev systemtap-sdt-dev libseccomp-dev man-db' ;;
 esac
 
 missing=
 for p in $packages; do
-	dpkg-query -W -f='${db:Status-Status}' "$p" 2>/dev/null | grep -qx installed || missing="$missing $p"
+	dpkg-query -W -f='${db:Status-Status}' "$p" 2>/dev/null | grep -qx installed ||
+		missing="$missing $p"
 done
 [ -z "$missing" ] && exit 0
 
@@ -29,7 +46,8 @@ echo "installing:$missing" >&2
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 export DEBIAN_FRONTEND=noninteractive
-if ! { $sudo apt-get -qq update && $sudo apt-get -qq -y --no-install-recommends install $missing; } >"$log" 2>&1; then
+if ! { $sudo apt-get -qq update &&
+	$sudo apt-get -qq -y --no-install-recommends install $missing; } >"$log" 2>&1; then
 	cat "$log" >&2
 	exit 1
 fi

@@ -1,20 +1,31 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT OR GPL-2.0-only
-# Build with gcc and clang, with the sanitizers, and for aarch64; run every test on the fast path and on the fallbacks, and the proof: torture,
-# interruption, refusal, models, fuzzers. The last line says how many passed and failed; details of failures come before it.
+# Build with gcc and clang, with the sanitizers, and for aarch64; run every test on the fast path
+# and on the fallbacks, and the proof: torture, interruption, refusal, models, fuzzers. The last
+# line says how many passed and failed; details of failures come before it.
 set -eu
 cd "$(dirname "$0")/.."
+scripts/deps.sh
 scripts/deps.sh test
-scripts/deps.sh urcu || echo "programs that use liburcu cannot be installed here: their tests are skipped"
+scripts/deps.sh urcu ||
+	echo "programs that use liburcu cannot be installed here: their tests are skipped"
 passed=0
 failed=0
+began=$(date +%s)
+
+# part WHAT: what comes now, and how many seconds it has taken so far.
+part()
+{
+	echo "== $1 ($(($(date +%s) - began)) s)"
+}
 
 # build DIR MESON_OPTIONS...
 build()
 {
 	dir=$1
 	shift
-	if ! { [ -f "$dir/build.ninja" ] || meson setup "$dir" "$@"; } >"/tmp/anyrcu-build.$$" 2>&1 ||
+	if ! { [ -f "$dir/build.ninja" ] || meson setup "$dir" -Dwerror=true "$@"; } \
+	     >"/tmp/anyrcu-build.$$" 2>&1 ||
 	   ! ninja -C "$dir" >"/tmp/anyrcu-build.$$" 2>&1; then
 		cat "/tmp/anyrcu-build.$$"
 		echo "$dir does not build"
@@ -31,10 +42,11 @@ run()
 	dir=$1
 	setup=$2
 	shift 2
-	echo "== $dir, $setup"
+	part "$dir, $setup"
 	log=$dir/meson-logs/testlog-$setup.json
 	rm -f "$log"
-	meson test -C "$dir" --no-rebuild --setup "$setup" --print-errorlogs "$@" >"$dir/test-output" 2>&1 || true
+	meson test -C "$dir" --no-rebuild --timeout-multiplier 3 --setup "$setup" \
+		--print-errorlogs "$@" >"$dir/test-output" 2>&1 || true
 	grep -E '^ *[0-9]+/[0-9]+ ' "$dir/test-output" | grep -vE ' (OK|EXPECTEDFAIL|SKIP) ' || true
 	ok=$(grep -oE '"result": "(OK|EXPECTEDFAIL)"' "$log" | wc -l)
 	bad=$(grep -oE '"result": "(FAIL|TIMEOUT|ERROR|INTERRUPT|UNEXPECTEDPASS)"' "$log" | wc -l)
@@ -45,18 +57,49 @@ run()
 	failed=$((failed + bad))
 }
 
-build build && { run build default; run build fallback; run build fences; }
-CC=clang CXX=clang++ build build-clang && run build-clang default
-build build-asan -Db_sanitize=address,undefined -Dbuildtype=debugoptimized && run build-asan default
+build build-gcc && { run build-gcc default; run build-gcc fallback; run build-gcc fences; }
+CC=clang CXX=clang++ build build-clang && run build-clang default --no-suite text
+build build-asan -Db_sanitize=address,undefined -Dbuildtype=debugoptimized &&
+	run build-asan default --no-suite text
 # A process that forks with threads is what we test; ThreadSanitizer would rather not.
 TSAN_OPTIONS="die_after_fork=0 halt_on_error=1 second_deadlock_stack=1" export TSAN_OPTIONS
-build build-tsan -Db_sanitize=thread -Dbuildtype=debugoptimized && run build-tsan default --no-suite source --no-suite tool
+build build-tsan -Db_sanitize=thread -Dbuildtype=debugoptimized &&
+	run build-tsan default --no-suite text --no-suite source --no-suite tool --no-suite static
 
-echo "== build-aarch64"
-scripts/aarch64.sh build >build/aarch64-output 2>&1 || cat build/aarch64-output
-set -- $(sed -n 's/^aarch64: \([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' build/aarch64-output) 0 1
+# What follows uses one processor most of the time, so the kernel's part runs beside the others.
+scripts/deps.sh kernel || true
+part "kernel, in the background"
+(
+	code=0
+	scripts/kernel.sh short >build-gcc/kernel-output 2>&1 || code=$?
+	echo "$code" >build-gcc/kernel-code
+) &
+kernel=$!
+
+part build-aarch64
+scripts/aarch64.sh build-gcc >build-gcc/aarch64-output 2>&1 || cat build-gcc/aarch64-output
+set -- $(sed -n 's/^aarch64: \([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' \
+	build-gcc/aarch64-output) 0 1
 passed=$((passed + $1))
 failed=$((failed + $2))
+
+part "build-musl, build-riscv64"
+scripts/platforms.sh build-gcc >build-gcc/platforms-output 2>&1 || cat build-gcc/platforms-output
+set -- $(sed -n 's/^platforms: \([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' \
+	build-gcc/platforms-output) 0 1
+passed=$((passed + $1))
+failed=$((failed + $2))
+
+wait "$kernel" || true
+code=$(cat build-gcc/kernel-code)
+[ "$code" = 0 ] || cat build-gcc/kernel-output
+[ "$code" != 0 ] || grep '^kernel: left out' build-gcc/kernel-output || true
+if [ "$code" != 77 ]; then
+	set -- $(sed -n 's/^kernel: \([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' \
+		build-gcc/kernel-output) 0 1
+	passed=$((passed + $1))
+	failed=$((failed + $2))
+fi
 
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ] && [ "$passed" != 0 ]
