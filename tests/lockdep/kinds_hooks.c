@@ -13,6 +13,7 @@
 #include <search.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -149,9 +150,12 @@ static void self_pipe(void)
 
 static pthread_key_t key;
 
+static atomic_bool forgotten;
+
 static void forget(void *m)
 {
 	in_order(m, &b);
+	atomic_store(&forgotten, true);
 }
 
 THREAD(has_a_value)
@@ -168,6 +172,8 @@ static void key_destructor(void)
 
 	pthread_key_create(&key, forget);
 	pthread_create(&other, NULL, has_a_value, &a);
+	while (!atomic_load(&forgotten))
+		sched_yield();
 	run(has_a_value, &a);
 	pthread_join(other, NULL);
 }
