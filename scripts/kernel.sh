@@ -7,8 +7,8 @@
 # Prints what failed, and on the last line how many tests passed and failed. Where nothing can be
 # fetched: one line, and 77.
 # usage: kernel.sh [short | full [KERNEL...] | policies | misses]
-#	short: 6.12 alone, 3 rounds of removing the module instead of 100; and those of our own
-#		kernels that are in the cache
+#	short: 6.12 alone, 3 rounds of removing the module instead of 100, 3 seconds of torture
+#		instead of 60; and those of our own kernels that are in the cache
 #	full: our own kernels, or one of them, which are built first: see scripts/kernel-own.sh
 #	policies, misses: tables of docs/kernel.md
 set -eu
@@ -135,7 +135,7 @@ sound()
 # tests KERNEL WORDS: all tests pass, and the kernel has no complaint
 tests()
 {
-	boot "$1" "$1" "$2 rounds=$rounds"
+	boot "$1" "$1" "$2 rounds=$rounds seconds=$seconds"
 	ok=$(grep -c '\] ok [0-9]' "$log" || true)
 	passed=$((passed + ok))
 	plan=$(sed -n 's/.*\] 1\.\.//p' "$log")
@@ -259,9 +259,11 @@ console="console=ttyS0 earlyprintk=serial,ttyS0"
 short=
 [ "${1:-}" != short ] || short=1
 rounds=3
+seconds=3
 if [ "${1:-}" = full ]; then
 	shift
 	rounds=100
+	seconds=60
 	limit=3600
 	own_all "$@"
 	echo "kernel: $passed passed, $failed failed"
@@ -291,6 +293,7 @@ if [ "${1:-}" = policies ]; then
 fi
 if [ "${1:-}" != short ]; then
 	rounds=100
+	seconds=60
 	each 6.1-cloud '6\.1\.[0-9].*-cloud-amd64' preempt=none preempt=full
 fi
 each 6.12-cloud '6\.12\.[0-9].*-cloud-amd64' preempt=none preempt=full

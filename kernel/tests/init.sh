@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT OR GPL-2.0-only
 # The first process of the machine that scripts/kernel.sh boots. From the kernel's command line:
 # only=TESTS, except=TESTS, rounds=N of removing the module under load, after a CPU has gone and
-# come back, parameters=... of anyrcu.ko, drain=1 for policies.c, symbols=ADDRESS,... to be named.
+# come back, seconds=N of torture, parameters=... of anyrcu.ko, drain=1 for policies.c,
+# symbols=ADDRESS,... to be named.
 PATH=/bin
 /bin/busybox --install -s /bin
 mount -t proc proc /proc
@@ -18,7 +19,7 @@ for address in $(echo "${symbols:-}" | tr , ' '); do
 		/proc/kallsyms
 done
 insmod /anyrcu_test.ko "only=${only:-}" "except=${except:-}" "rounds=${rounds:-3}" \
-	"drain=${drain:-0}"
+	"seconds=${seconds:-3}" "drain=${drain:-0}"
 rmmod anyrcu_test
 sed 's/^/# /' /sys/kernel/debug/anyrcu/stats
 rmmod anyrcu

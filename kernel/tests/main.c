@@ -21,6 +21,10 @@ unsigned int rounds = 3;
 module_param(rounds, uint, 0444);
 MODULE_PARM_DESC(rounds, "rounds of the storm of refusals");
 
+unsigned int seconds = 3;
+module_param(seconds, uint, 0444);
+MODULE_PARM_DESC(seconds, "how long torture lasts");
+
 bool drain;
 module_param(drain, bool, 0444);
 MODULE_PARM_DESC(drain, "tests of policies take the module's pages away meanwhile");
@@ -56,6 +60,7 @@ static const struct test {
 	{ "misses", test_misses },
 	{ "nmi", test_nmi },
 	{ "nmi_storm", test_nmi_storm },
+	{ "torture", test_torture },
 	{ "step_fast", test_step_fast },
 	{ "step_open", test_step_open },
 	{ "step_mixed", test_step_mixed },

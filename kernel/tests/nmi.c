@@ -16,17 +16,29 @@
 
 static struct objects objects;
 static atomic_t handled;
-/* One was sent to this CPU and has not arrived: two would arrive as one. */
+/* One was sent to this CPU and is not handled yet: two would arrive as one. */
 static atomic_t sent[NR_CPUS];
 
-static int in_nmi_handler(unsigned int type, struct pt_regs *regs)
+static void (*called)(void);
+
+static int in_nmi_called(unsigned int type, struct pt_regs *regs)
 {
-	if (!atomic_xchg(&sent[smp_processor_id()], 0))
+	if (!atomic_read(&sent[smp_processor_id()]))
 		return NMI_DONE;
-	for (int i = 0; i < EACH; i++)
-		objects_defer(&objects);
-	atomic_inc(&handled);
+	called();
+	atomic_set(&sent[smp_processor_id()], 0);
 	return NMI_HANDLED;
+}
+
+bool nmi_begin(void (*function)(void))
+{
+	called = function;
+	return !register_nmi_handler(NMI_LOCAL, in_nmi_called, 0, "anyrcu_test");
+}
+
+void nmi_end(void)
+{
+	unregister_nmi_handler(NMI_LOCAL, "anyrcu_test");
 }
 
 static void send(int cpu)
@@ -40,18 +52,31 @@ static void send(int cpu)
 #endif
 }
 
+void nmi_call(unsigned int cpu)
+{
+	send(cpu);
+	while (atomic_read(&sent[cpu]))
+		cond_resched();
+}
+
+static void defer_some(void)
+{
+	for (int i = 0; i < EACH; i++)
+		objects_defer(&objects);
+	atomic_inc(&handled);
+}
+
 static bool begin(unsigned int n)
 {
 	atomic_set(&handled, 0);
-	return !objects_make(&objects, n) &&
-	       !register_nmi_handler(NMI_LOCAL, in_nmi_handler, 0, "anyrcu_test");
+	return !objects_make(&objects, n) && nmi_begin(defer_some);
 }
 
 static bool end(char *note)
 {
 	bool good = objects_settle(&objects);
 
-	unregister_nmi_handler(NMI_LOCAL, "anyrcu_test");
+	nmi_end();
 	snprintf(note, NOTE, "%d objects, %d NMIs", atomic_read(&objects.invoked),
 		 atomic_read(&handled));
 	good = good && atomic_read(&handled);
@@ -68,31 +93,6 @@ bool test_nmi(char *note)
 		put_cpu();
 	}
 	return end(note);
-}
-
-static void (*once)(void);
-
-static int in_nmi_once(unsigned int type, struct pt_regs *regs)
-{
-	if (!atomic_xchg(&sent[smp_processor_id()], 0))
-		return NMI_DONE;
-	once();
-	atomic_inc(&handled);
-	return NMI_HANDLED;
-}
-
-bool nmi_once(void (*function)(void))
-{
-	atomic_set(&handled, 0);
-	once = function;
-	if (register_nmi_handler(NMI_LOCAL, in_nmi_once, 0, "anyrcu_test"))
-		return false;
-	send(get_cpu());
-	put_cpu();
-	while (!atomic_read(&handled))
-		cond_resched();
-	unregister_nmi_handler(NMI_LOCAL, "anyrcu_test");
-	return true;
 }
 
 static bool stop;

@@ -184,7 +184,10 @@ bool test_policy_irq(char *note)
 #ifdef CONFIG_X86
 static void within_nmi(void)
 {
-	nmi_once(within_task);
+	if (!nmi_begin(within_task))
+		return;
+	nmi_call(raw_smp_processor_id());
+	nmi_end();
 }
 
 bool test_policy_nmi(char *note)

@@ -43,11 +43,15 @@ extern atomic_t objects_doubled;
 /* Write a parameter of anyrcu.ko. Task. */
 int parameter_set(const char *name, const char *value);
 
-/* Call @function once in an NMI on this CPU; x86. Task. */
-bool nmi_once(void (*function)(void));
+/* x86: between begin and end, call @function in an NMI on @cpu, and wait until it returns. Task. */
+bool nmi_begin(void (*function)(void));
+void nmi_call(unsigned int cpu);
+void nmi_end(void);
 
 /* How often what can be repeated is: the parameter rounds=. */
 extern unsigned int rounds;
+/* How long torture lasts: the parameter seconds=. */
+extern unsigned int seconds;
 /* The parameter drain=: see policies.c. */
 extern bool drain;
 
@@ -56,7 +60,7 @@ int load_start(void);
 void load_stop(void);
 
 /* The tests. Each returns whether it has passed; what it measured is in @note. */
-#define NOTE 80
+#define NOTE 160
 bool test_task(char *note);
 bool test_softirq(char *note);
 bool test_spinlock(char *note);
@@ -84,6 +88,7 @@ bool test_policy_nmi(char *note);
 bool test_misses(char *note);
 bool test_nmi(char *note);
 bool test_nmi_storm(char *note);
+bool test_torture(char *note);
 bool test_step_fast(char *note);
 bool test_step_open(char *note);
 bool test_step_mixed(char *note);
