@@ -15,7 +15,8 @@ failed=0
 check()
 {
 	got=0
-	timeout -k 5 120 "$anyrcu" lockdep --error-exitcode=77 -- "$1" "$2" "$3" >"$dir/out" 2>"$dir/err" || got=$?
+	timeout -k 5 120 "$anyrcu" lockdep --error-exitcode=77 -- "$1" "$2" "$3" \
+		>"$dir/out" 2>"$dir/err" || got=$?
 	if [ "$got" != "$4" ] || [ "$(cat "$dir/out")" != done ]; then
 		echo "lockdep-kinds.sh: $2 $3: exit status $got, not $4"
 	elif [ "$(grep -c '^WARNING' "$dir/err")" -gt 1 ]; then

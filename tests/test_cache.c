@@ -437,8 +437,8 @@ static void no_pages(void)
 }
 
 /*
- * A program without workers gets its objects back by anyrcu_reclaim(), when the poll says so. On one
- * CPU, as what the pages of another CPU hold is not for this one, and is made up for by slabs.
+ * A program without workers gets its objects back by anyrcu_reclaim(), when the poll says so. It
+ * stays on one CPU: objects in the pages of another one are made up for by new slabs.
  */
 static void chain_reclaimed(void)
 {
