@@ -132,6 +132,12 @@ run 0 scale --quick --json --order=random --size=1 --readers=0 --schemes=anyrcu-
 json "$dir/out" defer 2 $load
 json "$dir/all.json" defer $schemes $load
 json "$dir/all.json" flood $schemes caller_ns waiting waiting_bytes seconds drain_ns rss_50 rss_100
+python3 - "$dir/all.json" <<'PYTHON' || fail "what is freed at once does not wait"
+import json, sys
+flood, = [b for b in json.load(open(sys.argv[1]))["benches"] if b["name"] == "flood"]
+waiting = {row["name"]: row["waiting"]["max"] for row in flood["rows"]}
+assert waiting["immediate"] <= 4 and waiting["cache-immediate"] <= 4, waiting
+PYTHON
 json "$dir/all.json" read $readers pair_ns
 run 0 scale --quick --order=random --json invoke
 python3 - "$dir/out" <<'PYTHON' || fail "--order=random measures both"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 /*
- * All at once, for seconds=: tasks, softirq, interrupts and NMIs replace what readers read and defer
- * what was there, while a CPU goes and comes back, pages are refused, and readers and updaters
- * stall. Nothing may be lost, invoked twice, or invoked while a reader looks at it.
+ * All at once, for seconds=: tasks, softirq, interrupts and NMIs replace what readers read and
+ * defer what was there, while a CPU goes and comes back, pages are refused, and readers and
+ * updaters stall. Nothing may be lost, invoked twice, or invoked while a reader looks at it.
  *
  * An item is free, in use (with its taker, published, or pending), and free again when its callback
  * is invoked. "word" is odd while it is not free, and grows at both changes, so a reader that finds

@@ -90,10 +90,10 @@ const struct bench bench_flood = {
 	.name = "flood",
 	.title = "defer as fast as can be",
 	.notes =
-		"caller: a thread's time for an object. waiting: most objects deferred and not freed; the run is\n"
-		"stopped once they take the limit. memory: by how much the process grew at most; 10% to 100%: by\n"
-		"how much after that part of the time. drained in: the time until all were freed, after the last\n"
-		"deferral.",
+		"caller: a thread's time for an object. waiting: most objects deferred and not freed, of caches:\n"
+		"and not in use again; the run is stopped once they take the limit. memory: by how much the\n"
+		"process grew at most; 10% to 100%: by how much after that part of the time. drained in: the time\n"
+		"until all were freed, after the last deferral.",
 	.reference = "anyrcu-free",
 	.columns = flood_columns,
 	.ncolumns = sizeof(flood_columns) / sizeof(*flood_columns),

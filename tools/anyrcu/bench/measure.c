@@ -58,7 +58,7 @@ UNINSTRUMENTED void free(void *p)
 		slot = run ? slot_claim() : NULL;
 	}
 	if (slot)
-		__atomic_store_n(&slot->freed, slot->freed + 1, __ATOMIC_RELAXED);
+		slot_count_free(slot);
 	real_free(p);
 }
 

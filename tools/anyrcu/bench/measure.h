@@ -86,6 +86,12 @@ void measure_fail(const char *format, ...) __attribute__((format(printf, 1, 2), 
 /* The calling thread's slot, in a measurement. */
 struct slot *slot_claim(void);
 
+/* What was deferred is free: by one object more. */
+static inline void slot_count_free(struct slot *slot)
+{
+	__atomic_store_n(&slot->freed, slot->freed + 1, __ATOMIC_RELAXED);
+}
+
 static inline uint64_t now_ns(clockid_t clock)
 {
 	struct timespec t;

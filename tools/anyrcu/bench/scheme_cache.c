@@ -28,7 +28,18 @@ static void setup(void)
 	}
 }
 
-/* The first word, which no reader here looks at, says which cache it is: see object_new(). */
+/*
+ * The first word, which no reader here looks at, is the size: see object_new(). It says which cache
+ * the object is of, and that it was in use before. An object is counted as freed when it is in use
+ * again, as nothing that this program could count happens to it earlier.
+ */
+ALWAYS_INLINE void *counted(void *p)
+{
+	if (__builtin_expect(p && *(size_t *)p, true))
+		slot_count_free(my_slot);
+	return p;
+}
+
 ALWAYS_INLINE struct anyrcu_cache *cache_of(size_t size)
 {
 	return caches[(size + STEP - 1) / STEP];
@@ -37,7 +48,7 @@ ALWAYS_INLINE struct anyrcu_cache *cache_of(size_t size)
 ALWAYS_INLINE void *from_cache(size_t size)
 {
 	return size <= ANYRCU_CACHE_OBJECT_MAX ?
-		       anyrcu_cache_alloc(cache_of(size), ANYRCU_GFP_KERNEL) :
+		       counted(anyrcu_cache_alloc(cache_of(size), ANYRCU_GFP_KERNEL)) :
 		       malloc(size);
 }
 
@@ -90,7 +101,7 @@ const struct scheme scheme_cache_immediate = {
 /* What is too large for anyrcu_alloc() comes from malloc(), as above. */
 ALWAYS_INLINE void *from_alloc(size_t size)
 {
-	return size <= ANYRCU_CACHE_OBJECT_MAX ? anyrcu_alloc(size, ANYRCU_GFP_KERNEL) :
+	return size <= ANYRCU_CACHE_OBJECT_MAX ? counted(anyrcu_alloc(size, ANYRCU_GFP_KERNEL)) :
 						 malloc(size);
 }
 
