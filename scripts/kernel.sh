@@ -8,7 +8,7 @@
 # fetched: one line, and 77.
 # usage: kernel.sh [short | full [KERNEL...] | policies | misses]
 #	short: 6.12 alone, 3 rounds of removing the module instead of 100, 3 seconds of torture
-#		instead of 60; and those of our own kernels that are in the cache
+#		instead of 60, and no suspend; and those of our own kernels that are in the cache
 #	full: our own kernels, or one of them, which are built first: see scripts/kernel-own.sh
 #	policies, misses: tables of docs/kernel.md
 set -eu
@@ -135,7 +135,9 @@ sound()
 # tests KERNEL WORDS: all tests pass, and the kernel has no complaint
 tests()
 {
-	boot "$1" "$1" "$2 rounds=$rounds seconds=$seconds"
+	suspend=
+	[ "$short" ] || ! has "$1" SUSPEND || suspend=suspend=1
+	boot "$1" "$1" "$2 rounds=$rounds seconds=$seconds $suspend"
 	ok=$(grep -c '\] ok [0-9]' "$log" || true)
 	passed=$((passed + ok))
 	plan=$(sed -n 's/.*\] 1\.\.//p' "$log")
@@ -147,6 +149,8 @@ tests()
 		fail "$1, $2: the tracepoints told nothing; $log"
 	elif ! grep -q '^shrinker: done' "$log"; then
 		fail "$1, $2: the shrinker was not asked, or did nothing; $log"
+	elif [ "$suspend" ] && ! grep -q '^suspend: done' "$log"; then
+		fail "$1, $2: the machine was not suspended; $log"
 	elif [ "$(grep -c 'load: complete' "$log")" = "$rounds" ] &&
 	     [ "$(grep -c '^hotplug: done' "$log")" = "$rounds" ]; then
 		passed=$((passed + 1))

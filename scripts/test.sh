@@ -47,11 +47,13 @@ run()
 	rm -f "$log"
 	meson test -C "$dir" --no-rebuild --timeout-multiplier 3 --setup "$setup" \
 		--print-errorlogs "$@" >"$dir/test-output" 2>&1 || true
-	grep -E '^ *[0-9]+/[0-9]+ ' "$dir/test-output" | grep -vE ' (OK|EXPECTEDFAIL|SKIP) ' || true
+	grep -aE '^ *[0-9]+/[0-9]+ ' "$dir/test-output" | grep -avE ' (OK|EXPECTEDFAIL|SKIP) ' ||
+		true
 	ok=$(grep -oE '"result": "(OK|EXPECTEDFAIL)"' "$log" | wc -l)
 	bad=$(grep -oE '"result": "(FAIL|TIMEOUT|ERROR|INTERRUPT|UNEXPECTEDPASS)"' "$log" | wc -l)
 	if [ "$bad" != 0 ]; then
-		sed -n '/^=*( *output\|^―/,$p' "$dir/test-output" | head -200
+		sed -n '/^=*( *output\|^―/,$p' "$dir/test-output" |
+			grep -avE '^ *[0-9]+/[0-9]+ .* (OK|EXPECTEDFAIL|SKIP) ' | head -200
 	fi
 	passed=$((passed + ok))
 	failed=$((failed + bad))

@@ -55,5 +55,6 @@ int main(void)
 	pass(&c, 8, 64 * 2048);
 	pass(&c, 8, 64 * 2048);
 	bad += expect("8 lines of one set", 0, 0);
+	caches_free(&c);
 	return bad != 0;
 }

@@ -3,7 +3,7 @@
 # The first process of the machine that scripts/kernel.sh boots. From the kernel's command line:
 # only=TESTS, except=TESTS, rounds=N of removing the module under load, after a CPU has gone and
 # come back, seconds=N of torture, parameters=... of anyrcu.ko, drain=1 for policies.c,
-# symbols=ADDRESS,... to be named.
+# suspend=1 to suspend the machine in the first of these rounds, symbols=ADDRESS,... to be named.
 PATH=/bin
 /bin/busybox --install -s /bin
 mount -t proc proc /proc
@@ -39,6 +39,11 @@ while [ "$i" -lt "${rounds:-0}" ]; do
 			echo "shrinker: done" && break
 		tries=$((tries + 1))
 	done
+	# the machine sleeps, until its clock wakes it
+	if [ "$i" = 0 ] && [ -n "${suspend:-}" ]; then
+		echo +10 >/sys/class/rtc/rtc0/wakealarm
+		echo mem >/sys/power/state && echo "suspend: done"
+	fi
 	# a CPU goes and comes back meanwhile
 	echo 0 >/sys/devices/system/cpu/cpu1/online &&
 		echo 1 >/sys/devices/system/cpu/cpu1/online && echo "hotplug: done"

@@ -13,7 +13,17 @@ static bool cache_make(struct cache *c, unsigned bytes)
 
 bool caches_make(struct caches *c, unsigned l1_bytes, unsigned l2_bytes)
 {
-	return cache_make(&c->l1, l1_bytes) && cache_make(&c->l2, l2_bytes);
+	*c = (struct caches){ 0 };
+	if (cache_make(&c->l1, l1_bytes) && cache_make(&c->l2, l2_bytes))
+		return true;
+	caches_free(c);
+	return false;
+}
+
+void caches_free(struct caches *c)
+{
+	free(c->l1.line);
+	free(c->l2.line);
 }
 
 /* Is it there? It is afterwards, as the most recently used one of its set. */

@@ -22,6 +22,7 @@ struct caches {
 
 /* Caches of so many bytes. False: no memory. */
 bool caches_make(struct caches *c, unsigned l1_bytes, unsigned l2_bytes);
+void caches_free(struct caches *c);
 /* Access the line that @address is in. Returns how many levels have missed it: 0, 1 or 2. */
 unsigned caches_access(struct caches *c, uint64_t address);
 
