@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT OR GPL-2.0-only
 # Show what the library is for: a program done wrong and right, then what an object costs in three
-# bars. With --all or --replay, what the C compiler allocates and frees while it compiles this
-# project's largest source file is recorded, and replayed through every scheme side by side.
+# bars. With --all or --replay, what the C compiler allocates and frees while it compiles one
+# of this project's source files is recorded, and replayed through every scheme side by side.
 # usage: run.sh BUILD_DIR [--all | --replay [OPTION_OF_REPLAY...]]
 set -eu
 build=$(cd "$1" && pwd)
@@ -29,11 +29,11 @@ fi
 case $what in
 --all | --replay)
 	[ "$what" = --replay ] || echo
-	largest=$(find src -name '*.c' -printf '%s %p\n' | sort -n | tail -n 1 | cut -d ' ' -f 2-)
-	echo "The C compiler compiles $largest. What it allocates and frees is recorded, and done" \
+	source=src/gp/gp.c
+	echo "The C compiler compiles $source. What it allocates and frees is recorded, and done" \
 		"again with each free deferred."
-	"$build/tools/anyrcu/anyrcu" record -o "$dir/cc.trace" -- \
-		"${CC:-cc}" -std=gnu11 -O2 -Iinclude -Isrc -c "$largest" -o "$dir/largest.o"
+	"$build/tools/anyrcu/anyrcu" record -o "$dir/cc.trace" -- "${CC:-cc}" -std=gnu11 -O2 \
+		-Iinclude -Isrc -Isrc/port/posix -c "$source" -o "$dir/source.o"
 	"$build/tools/anyrcu/anyrcu" replay "$@" "$dir/cc.trace"
 	;;
 '') echo "More: make run-all, make bench." ;;

@@ -90,8 +90,8 @@ const struct bench bench_flood = {
 	.name = "flood",
 	.title = "defer as fast as can be",
 	.notes =
-		"caller: a thread's time for an object. waiting: most objects deferred and not freed, of caches:\n"
-		"and not in use again; the run is stopped once they take the limit. memory: by how much the\n"
+		"caller: a thread's time for an object. waiting: most objects deferred and not freed (those of\n"
+		"caches: not in use again); the run is stopped once they take the limit. memory: by how much the\n"
 		"process grew at most; 10% to 100%: by how much after that part of the time. drained in: the time\n"
 		"until all were freed, after the last deferral.",
 	.reference = "anyrcu-free",
