@@ -11,7 +11,7 @@ set -eu
 case "${1:-}" in
 test) packages='valgrind spin clang-format libclang-rt-14-dev gcc-aarch64-linux-gnu
 libc6-dev-arm64-cross qemu-user gcc-riscv64-linux-gnu libc6-dev-riscv64-cross musl-tools
-libglib2.0-dev abigail-tools' ;;
+libglib2.0-dev abigail-tools debhelper lintian' ;;
 coverage) packages='gcovr' ;;
 kernel-build) packages='gcc make flex bison bc libelf-dev xz-utils' ;;
 kernel) packages='qemu-system-x86 busybox-static cpio make' ;;
