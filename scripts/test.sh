@@ -46,7 +46,7 @@ run()
 	log=$dir/meson-logs/testlog-$setup.json
 	rm -f "$log"
 	meson test -C "$dir" --no-rebuild --timeout-multiplier 3 --setup "$setup" \
-		--print-errorlogs "$@" >"$dir/test-output" 2>&1 || true
+		--num-processes $(($(nproc) + 1)) --print-errorlogs "$@" >"$dir/test-output" 2>&1 || true
 	grep -aE '^ *[0-9]+/[0-9]+ ' "$dir/test-output" | grep -avE ' (OK|EXPECTEDFAIL|SKIP) ' ||
 		true
 	ok=$(grep -oE '"result": "(OK|EXPECTEDFAIL)"' "$log" | wc -l)
@@ -63,12 +63,7 @@ build build-gcc && { run build-gcc default; run build-gcc fallback; run build-gc
 CC=clang CXX=clang++ build build-clang && run build-clang default --no-suite text
 build build-asan -Db_sanitize=address,undefined -Dbuildtype=debugoptimized &&
 	run build-asan default --no-suite text
-# A process that forks with threads is what we test; ThreadSanitizer would rather not.
-TSAN_OPTIONS="die_after_fork=0 halt_on_error=1 second_deadlock_stack=1" export TSAN_OPTIONS
-build build-tsan -Db_sanitize=thread -Dbuildtype=debugoptimized &&
-	run build-tsan default --no-suite text --no-suite source --no-suite tool --no-suite static
-
-# What follows uses one processor most of the time, so the kernel's part runs beside the others.
+# What follows often waits, or uses one processor, so parts of it run beside each other.
 scripts/deps.sh kernel || true
 part "kernel, in the background"
 (
@@ -78,19 +73,23 @@ part "kernel, in the background"
 ) &
 kernel=$!
 
-part build-aarch64
-scripts/aarch64.sh build-gcc >build-gcc/aarch64-output 2>&1 || cat build-gcc/aarch64-output
-set -- $(sed -n 's/^aarch64: \([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' \
-	build-gcc/aarch64-output) 0 1
-passed=$((passed + $1))
-failed=$((failed + $2))
+# A process that forks with threads is what we test; ThreadSanitizer would rather not.
+TSAN_OPTIONS="die_after_fork=0 halt_on_error=1 second_deadlock_stack=1" export TSAN_OPTIONS
+build build-tsan -Db_sanitize=thread -Dbuildtype=debugoptimized &&
+	run build-tsan default --no-suite text --no-suite source --no-suite tool --no-suite static
 
-part "build-musl, build-riscv64"
-scripts/platforms.sh build-gcc >build-gcc/platforms-output 2>&1 || cat build-gcc/platforms-output
-set -- $(sed -n 's/^platforms: \([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' \
-	build-gcc/platforms-output) 0 1
-passed=$((passed + $1))
-failed=$((failed + $2))
+part "build-aarch64; build-musl and build-riscv64, in the background"
+(scripts/platforms.sh build-gcc >build-gcc/platforms-output 2>&1 ||
+	cat build-gcc/platforms-output) &
+platforms=$!
+scripts/aarch64.sh build-gcc >build-gcc/aarch64-output 2>&1 || cat build-gcc/aarch64-output
+wait "$platforms"
+for name in aarch64 platforms; do
+	set -- $(sed -n "s/^$name: \([0-9]*\) passed, \([0-9]*\) failed\$/\1 \2/p" \
+		"build-gcc/$name-output") 0 1
+	passed=$((passed + $1))
+	failed=$((failed + $2))
+done
 
 wait "$kernel" || true
 code=$(cat build-gcc/kernel-code)
