@@ -46,7 +46,8 @@ run()
 	log=$dir/meson-logs/testlog-$setup.json
 	rm -f "$log"
 	meson test -C "$dir" --no-rebuild --timeout-multiplier 3 --setup "$setup" \
-		--num-processes $(($(nproc) + 1)) --print-errorlogs "$@" >"$dir/test-output" 2>&1 || true
+		--num-processes $(($(nproc) + 1)) --print-errorlogs "$@" \
+		>"$dir/test-output" 2>&1 || true
 	grep -aE '^ *[0-9]+/[0-9]+ ' "$dir/test-output" | grep -avE ' (OK|EXPECTEDFAIL|SKIP) ' ||
 		true
 	ok=$(grep -oE '"result": "(OK|EXPECTEDFAIL)"' "$log" | wc -l)

@@ -164,7 +164,7 @@ void lockdep_fork_child(void)
 	for (uint64_t i = 0; i < tables->threads_high; i++) {
 		struct thread *t = &tables->thread[i];
 
-		if (t->used && t != thread_self)
+		if (load_acquire(&t->used) && t != thread_self) /* a thread may just have ended */
 			memset(t, 0, sizeof(*t));
 	}
 	waits_fork();
