@@ -17,6 +17,14 @@ static _Atomic bool stop;
 static _Atomic bool in_child;
 static _Atomic int forks;
 
+static void child_failed(int line, int status)
+{
+	char what[64];
+
+	snprintf(what, sizeof(what), "a child ended with status %#x", status);
+	test_failed(__FILE__, line, what);
+}
+
 static void fork_in_handler(int sig)
 {
 	int status, saved = errno;
@@ -32,7 +40,7 @@ static void fork_in_handler(int sig)
 		while (waitpid(pid, &status, 0) < 0)
 			;
 		if (!WIFEXITED(status) || WEXITSTATUS(status))
-			test_failed(__FILE__, __LINE__, "a child");
+			child_failed(__LINE__, status);
 	}
 	errno = saved;
 }
@@ -285,7 +293,7 @@ static void fork_on_worker(int sig)
 		while (waitpid(pid, &status, 0) < 0)
 			;
 		if (!WIFEXITED(status) || WEXITSTATUS(status))
-			test_failed(__FILE__, __LINE__, "a child");
+			child_failed(__LINE__, status);
 		atomic_fetch_add(&forks, 1);
 	}
 	errno = saved;
