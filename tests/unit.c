@@ -8,10 +8,12 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <cmocka.h>
 
 #include <anyrcu/anyrcu.h>
 #include <defer/pipe.h>
+#include <domain/domain.h>
 #include <gp/gp.h>
 #include <pages/pages.h>
 #include <pages/zone.h>
@@ -474,6 +476,44 @@ static void defer_finds_barrier_in_callback(void **state)
 	anyrcu_barrier();
 }
 
+/* ---- domains ---- */
+
+static void source_synchronize(void *unused)
+{
+	assert_true(mock.cancel_off);
+}
+
+/*
+ * Without a worker the caller of a barrier does its work, in which it cannot be cancelled. The
+ * memory of a domain that has ended is that of the next.
+ */
+static void domain_works_without_worker(void **state)
+{
+	struct anyrcu_source source = { .size = sizeof(source), .synchronize = source_synchronize };
+	struct anyrcu_domain_stats stats = { .size = sizeof(stats) };
+	struct anyrcu_domain *d, *last = NULL;
+
+	mock.cancel_off = false; /* a test may have left a callback by a report */
+	for (unsigned i = 0; i < 3; i++) {
+		static struct object o[700];
+
+		assert_int_equal(domain_make(&d, &source, NULL), 0);
+		assert_true(!last || d == last);
+		last = d;
+		memset(o, 0, sizeof(o));
+		for (unsigned n = 0; n < 700; n++)
+			anyrcu_domain_call(d, &o[n].head, count);
+		anyrcu_domain_barrier(d);
+		assert_false(mock.cancel_off);
+		each_invoked_once(700, o);
+		anyrcu_domain_stats_get(d, &stats);
+		assert_int_equal(stats.invoked, 700);
+		assert_int_equal(stats.collected, 700);
+		assert_int_equal(stats.bytes, 0);
+		anyrcu_domain_destroy(d, NULL);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -497,6 +537,7 @@ int main(void)
 		cmocka_unit_test(ready_pages_stay_in_order),
 		cmocka_unit_test(chain_tells_functions_from_bytes),
 		cmocka_unit_test(defer_finds_barrier_in_callback),
+		cmocka_unit_test(domain_works_without_worker),
 	};
 
 	gp_init();
