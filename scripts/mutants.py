@@ -73,11 +73,13 @@ PROGRAMS = [
     ('test_debug', [], {}), ('test_system', [], {}),
     ('test_defer', [], {'ANYRCU_RSEQ': '0'}), ('stress', [], {}), ('test_life', [], {}),
     ('test_rcu', [], {}), ('test_page', [], {}),
+    ('test_bytes', [], {}), ('test_exchange', [], {}), ('test_cache', [], {}),
     ('stress', [], {'ANYRCU_MEMBARRIER': '0'}), ('test_rcu', [], {'ANYRCU_MEMBARRIER': '0'}),
     ('test_life', [], {'ANYRCU_RSEQ': '0'}), ('test_domain', [], {'ANYRCU_MEMBARRIER': '0'}),
 ]
 # What is tried first for a file.
-NEAR = {'src/gp/': 'test_rcu', 'src/pages/': 'test_page', 'src/domain/': 'test_domain',
+NEAR = {'src/defer/bytes': 'test_bytes', 'src/defer/exchange': 'test_exchange',
+        'src/gp/': 'test_rcu', 'src/pages/': 'test_page', 'src/domain/': 'test_domain',
         'src/port/posix/report': 'test_debug', 'include/': 'test_rcu'}
 
 # The scenes that a file's mutants could be found by.

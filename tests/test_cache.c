@@ -735,7 +735,7 @@ static void any_size(void)
 		for (size_t i = 0; i < N; i++) {
 			for (size_t j = 0; j < sizes[i]; j++)
 				CHECK(p[i][j] == i % 251);
-			switch (sizes[i] < sizeof(struct any) ? i % 4 : i % 6) {
+			switch (sizes[i] < sizeof(struct any) ? i % 7 : i % 9) {
 			case 0:
 				anyrcu_dealloc(p[i]);
 				break;
@@ -749,10 +749,19 @@ static void any_size(void)
 				anyrcu_dealloc_sized(p[i], sizes[i]);
 				break;
 			case 4:
-				anyrcu_free((struct any *)(void *)p[i], head);
+				CHECK(anyrcu_free_headless_sized(p[i], sizes[i]));
 				break;
 			case 5:
 				anyrcu_free_mightsleep(p[i]);
+				break;
+			case 6:
+				anyrcu_free_mightsleep_sized(p[i], sizes[i]);
+				break;
+			case 7:
+				anyrcu_free((struct any *)(void *)p[i], head);
+				break;
+			case 8:
+				anyrcu_free_sized((struct any *)(void *)p[i], head, sizes[i]);
 				break;
 			}
 		}

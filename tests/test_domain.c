@@ -391,9 +391,9 @@ static void wrong_config(void)
 {
 	struct anyrcu_source none = { .size = sizeof(none) };
 	const struct anyrcu_domain_config wrong[] = {
-		{ .delay_us = 10000001 },	    { .pending_max = 1023 },
-		{ .page_bytes_max = 65535 },	    { .pinned = true, .cpu = -1 },
-		{ .pinned = true, .cpu = 1 << 20 },
+		{ .delay_us = 10000001 },	 { .pending_max = 1023 },
+		{ .page_bytes_max = 65535 },	 { .pinned = true, .cpu = -1 },
+		{ .pinned = true, .cpu = 1024 }, /* PORT_CPUS_MAX */
 	};
 
 	CHECK(!anyrcu_domain_create(&none, NULL) && errno == EINVAL);

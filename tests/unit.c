@@ -8,10 +8,12 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <cmocka.h>
 
 #include <anyrcu/anyrcu.h>
-#include <defer/defer.h>
+#include <defer/pipe.h>
+#include <domain/domain.h>
 #include <gp/gp.h>
 #include <pages/pages.h>
 #include <pages/zone.h>
@@ -386,6 +388,60 @@ static void defer_budget(void **state)
 	each_invoked_once(1000, o);
 }
 
+/* What was pending is no more, once it is invoked; a child of a fork has counted what is stored. */
+static void bytes_return_to_zero(void **state)
+{
+	struct object o = { 0 };
+	uint64_t era = defer_era();
+
+	anyrcu_call_sized(&o.head, count, 1000);
+	assert_int_equal(defer_bytes_pending(), 1000);
+	anyrcu_barrier();
+	assert_int_equal(o.invoked, 1);
+	assert_int_equal(defer_bytes_pending(), 0);
+	defer_bytes_counted(1, 700);
+	defer_bytes_add(era, 50); /* counted already: the deferral began before the fork */
+	assert_int_equal(defer_bytes_pending(), 700);
+	defer_bytes_add(defer_era(), 50);
+	assert_int_equal(defer_bytes_pending(), 750);
+	defer_bytes_counted(0, 0);
+}
+
+/* Older generations come first, also of pages that drainers give back: barriers rely on it. */
+static void ready_pages_stay_in_order(void **state)
+{
+	enum { N = 5 };
+	struct drainer *d[N];
+
+	for (unsigned i = 0; i < N; i++) {
+		struct store_page *p = page_alloc(ANYRCU_GFP_KERNEL | ANYRCU_GFP_ZERO, 0);
+
+		assert_non_null(p);
+		p->open.key = KEY_HEAD;
+		p->open.cap = STORE_WORDS - 1;
+		p->open.count = 2;
+		p->gen = i + 1;
+		count_add(&defer_store.bytes, sizeof(*p));
+		ready_page(p);
+	}
+	for (unsigned round = 0; round < 2; round++) {
+		for (unsigned i = 0; i < N; i++) {
+			d[i] = drainer_acquire(false);
+			assert_non_null(d[i]);
+			assert_int_equal(d[i]->gen, i + 1);
+		}
+		assert_false(ready_until(N));
+		for (unsigned i = 0; i < N && round == 0; i++)
+			assert_null(drainer_release(d[i]));
+	}
+	for (unsigned i = 0; i < N; i++) {
+		d[i]->page->cursor = 2;
+		page_free(drainer_release(d[i]), 0);
+	}
+	assert_int_equal(defer_pipe.nready, 0);
+	assert_int_equal(defer_store.bytes, 0);
+}
+
 /* Bytes are written into a function's upper bits; those of the kernel are all set. */
 static void chain_tells_functions_from_bytes(void **state)
 {
@@ -420,6 +476,44 @@ static void defer_finds_barrier_in_callback(void **state)
 	anyrcu_barrier();
 }
 
+/* ---- domains ---- */
+
+static void source_synchronize(void *unused)
+{
+	assert_true(mock.cancel_off);
+}
+
+/*
+ * Without a worker the caller of a barrier does its work, in which it cannot be cancelled. The
+ * memory of a domain that has ended is that of the next.
+ */
+static void domain_works_without_worker(void **state)
+{
+	struct anyrcu_source source = { .size = sizeof(source), .synchronize = source_synchronize };
+	struct anyrcu_domain_stats stats = { .size = sizeof(stats) };
+	struct anyrcu_domain *d, *last = NULL;
+
+	mock.cancel_off = false; /* a test may have left a callback by a report */
+	for (unsigned i = 0; i < 3; i++) {
+		static struct object o[700];
+
+		assert_int_equal(domain_make(&d, &source, NULL), 0);
+		assert_true(!last || d == last);
+		last = d;
+		memset(o, 0, sizeof(o));
+		for (unsigned n = 0; n < 700; n++)
+			anyrcu_domain_call(d, &o[n].head, count);
+		anyrcu_domain_barrier(d);
+		assert_false(mock.cancel_off);
+		each_invoked_once(700, o);
+		anyrcu_domain_stats_get(d, &stats);
+		assert_int_equal(stats.invoked, 700);
+		assert_int_equal(stats.collected, 700);
+		assert_int_equal(stats.bytes, 0);
+		anyrcu_domain_destroy(d, NULL);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -439,8 +533,11 @@ int main(void)
 		cmocka_unit_test(defer_needs_two_grace_periods),
 		cmocka_unit_test(defer_loses_nothing_when_refused),
 		cmocka_unit_test(defer_budget),
+		cmocka_unit_test(bytes_return_to_zero),
+		cmocka_unit_test(ready_pages_stay_in_order),
 		cmocka_unit_test(chain_tells_functions_from_bytes),
 		cmocka_unit_test(defer_finds_barrier_in_callback),
+		cmocka_unit_test(domain_works_without_worker),
 	};
 
 	gp_init();

@@ -18,6 +18,7 @@ extern struct mock {
 	void (*on_wait)(void); /* in place of sleeping */
 
 	/* counted */
+	bool cancel_off; /* whether the thread cannot be cancelled now */
 	uint64_t fences, maps, mapped, frees, waits, wakes, reports;
 	char last_report[256];
 } mock;

@@ -145,11 +145,15 @@ void port_follow(unsigned cpu)
 
 int port_cancel_off(void)
 {
-	return 0;
+	bool former = mock.cancel_off;
+
+	mock.cancel_off = true;
+	return former;
 }
 
 void port_cancel_on(int former)
 {
+	mock.cancel_off = former;
 }
 
 void port_lock(struct port_lock *lock)
