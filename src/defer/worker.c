@@ -149,7 +149,8 @@ static int start(bool help)
 
 	store(&workers.pause, !failed ? WORKER_PAUSE_MIN : pause < PAUSE_MAX ? pause : PAUSE_MAX);
 	store(&workers.start_at, port_now() + load(&workers.pause));
-	store(&workers.failing, failed);
+	if (!help) /* a flood asks for the next helper, which does not stand for a worker */
+		store(&workers.failing, failed);
 	if (!failed)
 		store(&workers.told, 0);
 	return err;

@@ -27,7 +27,7 @@ struct workers {
 
 	/* when to try to start another thread, and how long to wait before the next try */
 	uint64_t start_at, pause;
-	bool failing; /* the last one could not be started, */
+	bool failing; /* the last worker could not be started, */
 	uint32_t told; /* and that was reported, or returned to the program */
 
 	uint32_t bell; /* a number, and: */
