@@ -12,11 +12,19 @@ cd "$(dirname "$0")/.."
 results=$(pwd)/bench/results
 mkdir -p "$results"
 
-all='defer alone threads invoke read synchronize flood handover hash rcu_hpp replay urcu'
+all='defer alone threads invoke depth read synchronize flood handover hash rcu_hpp replay urcu'
 for name in ${*:-$all}; do
 	json=--json=$results/$name.json
 	if [ "$name" = urcu ]; then
 		scripts/bench-urcu.py "$build" "$results"
+		continue
+	fi
+	if [ "$name" = depth ]; then
+		for depth in 1000 10000 100000 1000000 4000000; do
+			"$build/tools/anyrcu/anyrcu" scale --order=random --depth=$depth \
+				--json="$results/depth-$depth.json" invoke
+		done >"$results/depth.txt"
+		cat "$results/depth.txt"
 		continue
 	fi
 	if [ "$name" = hash ]; then

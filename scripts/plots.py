@@ -6,6 +6,7 @@ usage: plots.py RESULTS_DIR
 """
 import json
 import os
+import statistics
 import subprocess
 import sys
 
@@ -75,6 +76,38 @@ def flood(rows):
          f"plot {lines}", data)
 
 
+def working_set():
+    depths = sorted(int(name[len("depth-"):-len(".json")]) for name in os.listdir(results)
+                    if name.startswith("depth-") and name.endswith(".json"))
+    if not depths:
+        return
+    names = [row["name"] for row in rows_of(f"depth-{depths[0]}")]
+    data = []
+    for depth in depths:
+        rows = {row["name"]: row for row in rows_of(f"depth-{depth}")}
+        data.append([depth * 128 / 2**20] +
+                    [median(rows[name], "random_touch_ns") for name in names])
+    lines = ", ".join(f"$data using 1:{i + 2} with linespoints title '{name}'"
+                      for i, name in enumerate(names))
+    plot("working-set", "set title 'Invoking callbacks on objects of 128 bytes, in random order'\n"
+         "set logscale xy\nset format y '%.0f'\nset ylabel 'nanoseconds each'\n"
+         f"set xlabel 'MiB of objects pending'\nplot {lines}", data)
+
+
+def mutex_cost():
+    path = os.path.join(results, "lockdep.json")
+    if not os.path.exists(path):
+        return
+    with open(path, encoding="utf-8") as f:
+        pairs = json.load(f)["results"]["pair"]
+    data = [[name] + [statistics.median(pairs[name][key]) for key in ("pair", "nested")]
+            for name in pairs]
+    plot("mutex-cost", "set title 'Locking and unlocking an uncontended mutex'\n"
+         "set ylabel 'nanoseconds'\nset style data histograms\nset style fill solid 0.8\n"
+         "set yrange [0:*]\nplot $data using 2:xtic(1) title 'alone', "
+         "$data using 3:xtic(1) title 'inside another'", data)
+
+
 defer = rows_of("defer")
 bars("cost", "malloc, write, defer, free: an object of 64 bytes", "nanoseconds", defer,
      [("caller_ns", "the calling thread, elapsed"), ("cpu_ns", "all threads, CPU time")])
@@ -85,3 +118,5 @@ bars("invoke-order", "Invoking 4 million callbacks on objects of 128 bytes", "na
      rows_of("invoke"),
      [("sequential_touch_ns", "in the order of memory"), ("random_touch_ns", "in random order")])
 flood(rows_of("flood"))
+working_set()
+mutex_cost()
