@@ -33,7 +33,6 @@ static struct item *items;
 static struct item __rcu *slots[SLOTS];
 static atomic_t next, early, doubled;
 static atomic64_t deferred, refused, looks;
-static bool stop; /* by the test; the threads read it */
 
 /* The first free one of a few that nobody looked at for the longest time. Any context. */
 static struct item *take(void)
@@ -187,7 +186,7 @@ static enum hrtimer_restart tick(struct hrtimer *timer)
 {
 	update_some();
 	hrtimer_forward_now(timer, ns_to_ktime(300000));
-	return READ_ONCE(stop) ? HRTIMER_NORESTART : HRTIMER_RESTART;
+	return HRTIMER_RESTART;
 }
 
 static void in_tasklet(struct tasklet_struct *unused)
@@ -227,7 +226,6 @@ bool test_torture(char *note)
 	items = vzalloc(array_size(ITEMS, sizeof(*items)));
 	if (!items || !nmi_begin(update_some))
 		return false;
-	WRITE_ONCE(stop, false);
 	tasklet_setup(&tasklet, in_tasklet);
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
 	hrtimer_setup(&timer, tick, CLOCK_MONOTONIC, HRTIMER_MODE_REL_HARD);
@@ -245,7 +243,6 @@ bool test_torture(char *note)
 		tasklet_schedule(&tasklet);
 		msleep(10);
 	}
-	WRITE_ONCE(stop, true);
 	for (unsigned int i = 0; i < n; i++)
 		kthread_stop(task[i]);
 	hrtimer_cancel(&timer);
