@@ -4,7 +4,7 @@
  * defer what was there, while a CPU goes and comes back, pages are refused, and readers and
  * updaters stall. Nothing may be lost, invoked twice, or invoked while a reader looks at it.
  *
- * An item is free, in use (with its taker, published, or pending), and free again when its callback
+ * An item is free, in use (just allocated, published, or pending), and free again when its callback
  * is invoked. "word" is odd while it is not free, and grows at both changes, so a reader that finds
  * it even or changed was not waited for.
  */
@@ -35,7 +35,7 @@ static atomic_t next, early, doubled;
 static atomic64_t deferred, refused, looks;
 
 /* The first free one of a few that nobody looked at for the longest time. Any context. */
-static struct item *take(void)
+static struct item *item_alloc(void)
 {
 	for (int i = 0; i < 8; i++) {
 		struct item *item = &items[(unsigned int)atomic_inc_return(&next) % ITEMS];
@@ -76,7 +76,7 @@ static void defer(struct item *item, bool headless)
 /* Any context. */
 static void update(void)
 {
-	struct item *item = take(), *old;
+	struct item *item = item_alloc(), *old;
 	unsigned int n;
 
 	if (!item)
