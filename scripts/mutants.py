@@ -13,13 +13,16 @@ file and tests stay the same.
 docs/design/mutants.md argues why each survivor is equivalent, or says what else covers it. An entry
 that matches no mutant, or one that is found, is an error; so is a survivor without an entry.
 
-usage: mutants.py BUILD [--sample N] [--named] [--only TEXT] [--quick] [--again] [--list]
+usage: mutants.py BUILD [--sample N] [--named] [--only TEXT] [--quick] [--again] [--jobs N]
+       mutants.py BUILD ... --list
     BUILD        a meson build directory in which all is built
     --sample N   N mutants, always the same ones
     --named      those of tests/mutants/named.py, and no others but a sample
     --only TEXT  those whose name has TEXT in it
-    --quick      without the programs that use the library
-    --again      run survivors again
+    --quick      without the programs that use the library; a later run without --quick runs the
+                 programs only, for those that are open
+    --again      run survivors again, with all tests
+    --jobs N     N mutants at once; 2 if not given
     --list       names and last results, without running anything
 """
 import argparse
@@ -212,8 +215,8 @@ class Times:
 times = Times()
 
 
-def test(name, file, text):
-    """(verdict, what found it)"""
+def test(name, file, text, is_open):
+    """(verdict, what found it); @is_open: the unit tests and the explorer have not found it"""
     directory = '%s/work-%s' % (base, hashlib.sha1(name.encode()).hexdigest()[:12])
     os.makedirs(directory, exist_ok=True)
     try:
@@ -249,16 +252,15 @@ def test(name, file, text):
                        for s in sources_of(form)]
             if not link(form, objects, directory):
                 return 'invalid', ''
-            if form == 'unit' and run([directory + '/unit'], times.limit('unit')) != 0:
-                return 'found', 'unit'
-            if form == 'explore':
-                status = run([directory + '/explore'] + scenes_for(file), times.limit('explore'))
-                if status != 0:
-                    return 'found', 'explore'
+            by = None
+            if form == 'unit' and not is_open:
+                by = fails('unit', [directory + '/unit'])
+            if form == 'explore' and not is_open:
+                by = fails('explore', [directory + '/explore'] + scenes_for(file))
             if form == 'library' and not quick:
                 by = test_library(directory, file)
-                if by:
-                    return 'found', by
+            if by:
+                return 'found', by
         if quick:
             return 'open', ''
         return ('survived' if 'library' in different else 'unseen'), ''
@@ -267,18 +269,26 @@ def test(name, file, text):
             shutil.rmtree(directory, ignore_errors=True)
 
 
+def fails(test, command, title=None, env=None, cwd=None):
+    """What found the mutant, or None"""
+    status = run(command, times.limit(test), env, cwd)
+    if status == 0:
+        return None
+    return (title or test) + (' (did not end)' if status is None else '')
+
+
 def test_library(directory, file):
     programs = programs_for(file)
     # Most of them sleep most of the time.
     for group in (programs[:2], programs[2:6], programs[6:10], programs[10:]):
         with concurrent.futures.ThreadPoolExecutor(len(group)) as pool:
             def one(p):
-                env = dict(p[2], LD_LIBRARY_PATH=directory)
-                return run([build + '/tests/' + p[0]] + p[1],
-                           times.limit(p[0]), env, directory) != 0
-            for p, failed in zip(group, pool.map(one, group)):
-                if failed:
-                    return ' '.join([p[0]] + ['%s=%s' % e for e in p[2].items()])
+                return fails(p[0], [build + '/tests/' + p[0]] + p[1],
+                             ' '.join([p[0]] + ['%s=%s' % e for e in p[2].items()]),
+                             dict(p[2], LD_LIBRARY_PATH=directory), directory)
+            for by in pool.map(one, group):
+                if by:
+                    return by
     return None
 
 
@@ -381,7 +391,8 @@ def main():
         if (not r or r[0] != digest(text) or
                 (args.again and r[1] in ('survived', 'unseen', 'open')) or
                 (r[1] == 'open' and not quick)):
-            todo.append((name, file, text))
+            is_open = not args.again and r and r[0] == digest(text) and r[1] == 'open'
+            todo.append((name, file, text, is_open))
     if todo:
         measure()
     done = 0
@@ -394,15 +405,14 @@ def main():
             if verdict in ('survived', 'unseen', 'open') or done % 50 == 0:
                 print('%d/%d, %d s: %s %s %s' % (
                     done, len(todo), time.time() - begun, verdict, by, name), flush=True)
-            if done % 20 == 0 or done == len(todo):
-                save(cache_path, results)
+            save(cache_path, results)
     return report(chosen, results, argued, stale)
 
 
 def timed(m):
-    name, file, text = m
+    name, file, text, is_open = m
     start = time.time()
-    verdict, by = test(name, file, text)
+    verdict, by = test(name, file, text, is_open)
     return name, text, verdict, by, time.time() - start
 
 
@@ -417,6 +427,9 @@ def report(chosen, results, argued, stale):
     open_ones, wrong = [], ['no such mutant: ' + p for p in stale]
     for name, file, _ in chosen:
         verdict = results[name][1]
+        if verdict == 'found':
+            wrong += ['found by %s, but argued: %s' % (results[name][2], p)
+                      for p, r in argued if r.match(name)]
         if verdict in ('survived', 'unseen', 'open') and any(r.match(name) for _, r in argued):
             verdict = 'argued'
         if verdict in ('survived', 'unseen', 'open'):
