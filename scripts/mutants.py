@@ -58,6 +58,7 @@ HEADERS = ['src/store/store.h', 'src/defer/defer.h', 'src/defer/pipe.h',
 # Linked with them, and not mutated.
 OTHERS = sources('src/cache', 'src/context', 'src/data', 'src/lockdep')
 INIT = sources('src/init')
+UNIT = ['tests/unit.c', 'tests/unit_calls.c', 'tests/unit_gp.c', 'tests/unit_worker.c']
 SCENE_FILES = ['tests/explore/%s.c' % name for name in
                ('main', 'objects', 'readers', 'workers', 'forks', 'domains', 'windows')]
 EXPLORE = ['tests/explore/sim.c', 'tests/explore/memory.c', 'tests/explore/port.c'] + SCENE_FILES
@@ -160,7 +161,7 @@ def sources_of(form):
     if form == 'library':
         return CORE + OTHERS + POSIX + INIT
     if form == 'unit':
-        return CORE + OTHERS + ['src/port/mock/checker.c', 'src/port/mock/port.c', 'tests/unit.c']
+        return CORE + OTHERS + ['src/port/mock/checker.c', 'src/port/mock/port.c'] + UNIT
     return (CORE + OTHERS + INIT + EXPLORE + ['src/port/mock/checker.c', PROCESS]
             if os.path.exists(ROOT + '/tests/explore/sim.c') else [])
 
@@ -234,7 +235,7 @@ def test(name, file, text, is_open):
             changed = []
             for source in sources_of(form):
                 if source != file and not (include and (
-                        source in CORE or source in ['tests/unit.c'] + SCENE_FILES)):
+                        source in CORE or source in UNIT + SCENE_FILES)):
                     continue
                 out = object_of(directory, form, source)
                 if not compile_one(form, source, out, include, None if include else text):

@@ -3,22 +3,13 @@
  * The core's modules on the mock platform: one thread, so each step of a protocol can be placed
  * where it hurts.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
-
-#include <anyrcu/anyrcu.h>
 #include <defer/pipe.h>
 #include <domain/domain.h>
 #include <gp/gp.h>
 #include <pages/pages.h>
 #include <pages/zone.h>
-#include <port/mock/mock.h>
 #include <port/process.h>
+#include "unit.h"
 
 /* ---- zone ---- */
 
@@ -281,27 +272,6 @@ static void gp_finds_mistakes(void **state)
 
 /* ---- deferral, on the path of atomics ---- */
 
-struct object {
-	int invoked;
-	struct anyrcu_head head;
-};
-
-static void count(struct anyrcu_head *head)
-{
-	((struct object *)((char *)head - offsetof(struct object, head)))->invoked++;
-}
-
-static void count_headless(void *o)
-{
-	((struct object *)o)->invoked++;
-}
-
-static void each_invoked_once(unsigned n, struct object *o)
-{
-	for (unsigned i = 0; i < n; i++)
-		assert_int_equal(o[i].invoked, 1);
-}
-
 static void defer_needs_two_grace_periods(void **state)
 {
 	struct object o = { 0 };
@@ -516,10 +486,12 @@ static void domain_works_without_worker(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
+	const struct CMUnitTest zone[] = {
 		cmocka_unit_test(zone_splits_and_merges),
 		cmocka_unit_test(zone_finds_wrong_order),
 		cmocka_unit_test(zone_says_no),
+	};
+	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(pages_follow_demand),
 		cmocka_unit_test(pages_grow_with_use),
 		cmocka_unit_test(pages_trim_keeps_reserve),
@@ -541,5 +513,7 @@ int main(void)
 	};
 
 	gp_init();
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	/* Before these the zone is empty, and the program has used no pages itself. */
+	return cmocka_run_group_tests(zone, NULL, NULL) + unit_worker() +
+	       cmocka_run_group_tests(tests, NULL, NULL) + unit_gp() + unit_calls();
 }

@@ -16,11 +16,19 @@ extern struct mock {
 	bool tid_dead; /* what port_tid_dead() says */
 	void (*on_fence)(void); /* "in another thread", in the middle of a fence */
 	void (*on_wait)(void); /* in place of sleeping */
+	unsigned starts_allowed; /* so many threads can be started, then -EAGAIN */
+	bool start_unprivileged; /* threads start, but not as real-time threads: -EPERM */
+	void (*on_start)(void); /* "in another thread", in the middle of a start */
 
 	/* counted */
 	bool cancel_off; /* whether the thread cannot be cancelled now */
-	uint64_t fences, maps, mapped, frees, waits, wakes, reports;
+	uint64_t fences, maps, mapped, frees, waits, wakes, reports, starts;
+	uint64_t wait_ns; /* the time-out of the last sleep */
 	char last_report[256];
+	/* of the last thread that was started: it runs when the test calls this; */
+	void *(*thread)(void *);
+	void *thread_arg;
+	int rt, thread_cpu, thread_rt; /* as the starter wants it, and as the thread does */
 } mock;
 
 /* Run @f(@arg): true if it ended in port_bug(). */

@@ -105,7 +105,16 @@ void port_thread_exit_arm_task(void)
 
 int port_thread_start(void *(*main)(void *), void *arg, int rt)
 {
-	return -11; /* one thread is all there is */
+	if (mock.on_start)
+		mock.on_start();
+	if (mock.starts_allowed == 0)
+		return -11;
+	mock.starts_allowed--;
+	mock.starts++;
+	mock.thread = main;
+	mock.thread_arg = arg;
+	mock.rt = rt;
+	return mock.start_unprivileged ? -PORT_EPERM : 0;
 }
 
 void port_thread_arrives(void)
@@ -114,6 +123,8 @@ void port_thread_arrives(void)
 
 void port_thread_begin(int cpu, int rt)
 {
+	mock.thread_cpu = cpu;
+	mock.thread_rt = rt;
 }
 
 uint32_t port_forks;
@@ -185,6 +196,7 @@ void port_fork_unlock(struct port_lock *lock, uint8_t depth)
 void port_wait(uint32_t *word, uint32_t value, uint64_t ns)
 {
 	mock.waits++;
+	mock.wait_ns = ns;
 	if (mock.on_wait)
 		mock.on_wait();
 }

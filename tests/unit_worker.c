@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * A worker on the mock platform: the test runs the thread that was started, and what other threads
+ * do comes where it sleeps.
+ */
+#include <cache/cache.h>
+#include <defer/pipe.h>
+#include <defer/worker.h>
+#include <pages/pages.h>
+#include "unit.h"
+
+#define DELAY (load(&defer_limits.delay_ns))
+
+static struct object object;
+static unsigned step;
+
+static void no_worker(void)
+{
+	memset(workers.slot, 0, sizeof(workers.slot));
+	memset(workers.state, 0, sizeof(workers.state));
+}
+
+/* No work, no worker, and nothing that the worker looks at from time to time. */
+static int begin(void **state)
+{
+	anyrcu_barrier();
+	mock.now += 10000 * MS;
+	pages_idle();
+	pages_trim();
+	no_worker();
+	memset(&object, 0, sizeof(object));
+	step = 0;
+	mock.wakes = mock.starts = mock.reports = 0;
+	mock.starts_allowed = 0;
+	mock.start_unprivileged = false;
+	mock.on_wait = mock.on_start = mock.on_fence = NULL;
+	return 0;
+}
+
+static int end(void **state)
+{
+	mock.starts_allowed = 0;
+	defer_workers_start(0, 0, NULL, 0);
+	mock.on_wait = mock.on_start = mock.on_fence = NULL;
+	no_worker();
+	store(&defer_flood, false);
+	anyrcu_barrier();
+	return 0;
+}
+
+static void run_thread(void)
+{
+	mock.thread(mock.thread_arg);
+}
+
+/* The worker that runs is of a former generation now. */
+static void end_worker(void)
+{
+	defer_workers_start(0, 0, NULL, 0);
+}
+
+static void start_one(void)
+{
+	mock.starts_allowed = 1;
+	assert_int_equal(defer_workers_start(1, 0, NULL, 0), 0);
+	assert_int_equal(mock.starts, 1);
+	mock.starts = mock.wakes = 0;
+}
+
+/* ---- starting ---- */
+
+static void refused_start_is_reported_once(void **state)
+{
+	uint64_t pause = WORKER_PAUSE_MIN;
+
+	assert_int_equal(defer_workers_start(1, 0, NULL, 0), -11);
+	assert_int_equal(mock.reports, 0); /* the caller has it */
+	for (unsigned i = 0; i < 14; i++) {
+		pause = pause * 2 < 1000 * MS ? pause * 2 : 1000 * MS;
+		assert_int_equal(workers.pause, pause);
+		assert_int_equal(workers.start_at, mock.now + pause);
+		mock.starts_allowed = 1;
+		mock.now += pause - 1;
+		defer_workers_retry();
+		assert_int_equal(mock.starts, 0); /* it is too early */
+		mock.starts_allowed = 0;
+		mock.now++;
+		defer_workers_retry();
+		assert_int_equal(mock.reports, 0);
+	}
+	mock.now += pause;
+	mock.starts_allowed = 1;
+	defer_workers_retry();
+	assert_int_equal(mock.starts, 1);
+	assert_int_equal(workers.pause, WORKER_PAUSE_MIN);
+	assert_false(workers.failing);
+	mock.now += 1000 * MS;
+	defer_workers_retry();
+	assert_int_equal(mock.starts, 1); /* none is known to be missing */
+	defer_workers_start_missing();
+	assert_true(workers.failing);
+	assert_int_equal(mock.reports, 1);
+	defer_workers_start_missing();
+	assert_int_equal(mock.reports, 1);
+}
+
+/* A thread that is no real-time thread, though it should be, is there. */
+static void unprivileged_threads_are_there(void **state)
+{
+	mock.starts_allowed = 6;
+	mock.start_unprivileged = true;
+	assert_int_equal(defer_workers_start(3, 7, NULL, 0), -PORT_EPERM);
+	assert_int_equal(mock.starts, 3);
+	assert_int_equal(mock.rt, 7);
+	assert_false(workers.failing);
+	assert_int_equal(workers.pause, WORKER_PAUSE_MIN);
+	defer_workers_start_missing();
+	assert_int_equal(mock.reports, 0);
+}
+
+static void first_refusal_ends_the_start(void **state)
+{
+	mock.starts_allowed = 1;
+	assert_int_equal(defer_workers_start(3, 0, NULL, 0), -11);
+	assert_int_equal(mock.starts, 1);
+	assert_int_equal(workers.pause, 2 * WORKER_PAUSE_MIN); /* one refusal */
+}
+
+static void other_thread_fails_to_start_worker(void)
+{
+	unsigned allowed = mock.starts_allowed;
+
+	mock.on_start = NULL;
+	mock.starts_allowed = 0;
+	defer_workers_start_missing();
+	assert_true(workers.failing);
+	mock.starts_allowed = allowed;
+}
+
+static void helper_has_started(void)
+{
+	assert_int_equal(mock.starts, 1);
+	assert_true((uintptr_t)mock.thread_arg & 1); /* a helper */
+	assert_true(workers.failing);
+	end_worker();
+}
+
+/* Workers are missing. In a flood a worker starts a helper, which does not stand for them. */
+static void helper_is_no_worker(void **state)
+{
+	mock.starts_allowed = 1;
+	assert_int_equal(defer_workers_start(2, 0, NULL, 0), -11);
+	assert_true(workers.failing);
+	mock.now += 100 * MS;
+	store(&workers.failing, false); /* another thread is about to try again */
+	mock.starts = 0;
+	mock.starts_allowed = 1;
+	mock.on_start = other_thread_fails_to_start_worker;
+	mock.on_wait = helper_has_started;
+	defer_bytes_counted(0, 1000 << 20); /* much is pending */
+	store(&defer_flood, true);
+	run_thread();
+	defer_bytes_counted(0, 0);
+}
+
+static void ends_at_first_sleep(void)
+{
+	step++;
+	end_worker();
+}
+
+static void worker_is_placed(void **state)
+{
+	const int cpus[] = { 5, 3 };
+
+	mock.starts_allowed = 1;
+	mock.on_wait = ends_at_first_sleep;
+	assert_int_equal(defer_workers_start(1, 4, cpus, 2), 0);
+	run_thread();
+	assert_int_equal(mock.thread_cpu, 5);
+	assert_int_equal(mock.thread_rt, 4);
+	mock.starts_allowed = 1;
+	assert_int_equal(defer_workers_start(1, 0, NULL, 0), 0);
+	run_thread();
+	assert_int_equal(mock.thread_cpu, -1);
+	assert_int_equal(mock.thread_rt, 0);
+	assert_int_equal(step, 2);
+	assert_int_equal(defer_workers(), 0);
+}
+
+/* ---- a late thread ---- */
+
+static void another_comes(void)
+{
+	mock.on_wait = ends_at_first_sleep;
+	assert_int_equal(defer_workers(), 1);
+	run_thread();
+	assert_int_equal(step, 0); /* it has not slept */
+	assert_int_equal(defer_workers(), 1);
+	assert_int_equal(workers.state[1], GONE);
+	end_worker();
+}
+
+static void surplus_thread_ends(void **state)
+{
+	start_one();
+	mock.on_wait = another_comes;
+	run_thread();
+	assert_int_equal(defer_workers(), 0);
+	assert_int_equal(workers.state[0], GONE);
+}
+
+static void late_thread_of_old_generation_ends(void **state)
+{
+	start_one();
+	end_worker();
+	mock.on_wait = ends_at_first_sleep;
+	run_thread();
+	assert_int_equal(step, 0);
+	assert_int_equal(defer_workers(), 0);
+}
+
+static void no_slot_no_worker(void **state)
+{
+	start_one();
+	for (unsigned i = 0; i < ANYRCU_WORKERS_MAX; i++)
+		workers.slot[i].word = 1;
+	mock.on_wait = ends_at_first_sleep;
+	run_thread();
+	assert_int_equal(step, 0);
+	assert_int_equal(defer_workers(), ANYRCU_WORKERS_MAX);
+}
+
+/* ---- sleeping and waking ---- */
+
+static void sleeps(void)
+{
+	switch (step++) {
+	case 0: /* nothing to do, and nothing to look at */
+		assert_int_equal(workers.state[0], DEEP);
+		assert_int_equal(mock.wait_ns, 0);
+		assert_true(defer_driven());
+		mock.now += 5 * MS;
+		anyrcu_call(&object.head, count);
+		assert_int_equal(mock.wakes, 1);
+		assert_true(workers.bell & WORKER_BELL_RUNG);
+		defer_wake(true);
+		assert_int_equal(mock.wakes, 1); /* it is awake already */
+		break;
+	case 1: /* until the delay, which began with the first object, is over */
+		assert_int_equal(workers.state[0], TICKING);
+		assert_int_equal(mock.wait_ns, DELAY);
+		assert_int_equal(object.invoked, 0);
+		mock.now += 1 * MS;
+		defer_wake(false);
+		assert_int_equal(mock.wakes, 1); /* there is a timer */
+		defer_wake(true);
+		assert_int_equal(mock.wakes, 2);
+		break;
+	case 2: /* it was woken, with nothing to do */
+		assert_int_equal(workers.state[0], TICKING);
+		assert_int_equal(mock.wait_ns, DELAY - 1 * MS);
+		mock.now += DELAY - 1 * MS;
+		break;
+	default:
+		if (workers.state[0] != DEEP) {
+			assert_true(step < 10);
+			mock.now += DELAY;
+			break;
+		}
+		assert_int_equal(object.invoked, 1);
+		assert_int_equal(mock.wait_ns, 1000 * MS); /* a page was used */
+		end_worker();
+	}
+}
+
+static void worker_sleeps_as_long_as_it_may(void **state)
+{
+	start_one();
+	mock.on_wait = sleeps;
+	run_thread();
+	assert_true(step > 3);
+	assert_int_equal(object.invoked, 1);
+	assert_false(defer_driven());
+}
+
+/* ---- handing over ---- */
+
+static void count_sleep(void)
+{
+	step++;
+	assert_int_equal(mock.wakes, 0);
+	store(&workers.generation, workers.generation + 1);
+}
+
+/* Another worker sleeps. A worker that goes has no reason to wake it if there is no work. */
+static void no_work_no_wake(void **state)
+{
+	start_one();
+	workers.state[3] = DEEP;
+	mock.on_wait = count_sleep;
+	run_thread();
+	assert_int_equal(mock.wakes, 0);
+	assert_int_equal(step, 1);
+}
+
+static void object_comes(void)
+{
+	mock.on_fence = NULL;
+	assert_int_equal(workers.state[0], AWAKE);
+	anyrcu_call(&object.head, count);
+	assert_int_equal(mock.wakes, 0); /* the caller has seen a worker awake */
+}
+
+static void on_callback(struct anyrcu_head *head)
+{
+	assert_int_equal(workers.state[0], BUSY);
+	assert_int_equal(mock.wakes, 1);
+	count(head);
+	end_worker();
+}
+
+/* The caller of a deferral has seen a worker that goes to its callbacks: it wakes another. */
+static void work_is_handed_over(void **state)
+{
+	static struct object first;
+
+	start_one();
+	first.invoked = 0;
+	anyrcu_call(&first.head, on_callback);
+	mock.wakes = 0;
+	mock.now += DELAY;
+	workers.state[3] = DEEP;
+	mock.on_fence = object_comes;
+	mock.on_wait = ends_at_first_sleep;
+	run_thread();
+	assert_int_equal(first.invoked, 1);
+}
+
+/* ---- a callback ends its worker ---- */
+
+static jmp_buf thread_end;
+
+static void ends_thread(struct anyrcu_head *head)
+{
+	count(head);
+	mock.starts_allowed = 1;
+	defer_thread_exit();
+	worker_thread_exit();
+	assert_int_equal(workers.state[0], GONE);
+	assert_int_equal(defer_workers(), 0);
+	longjmp(thread_end, 1);
+}
+
+static void ended_worker_is_replaced(void **state)
+{
+	start_one();
+	anyrcu_call(&object.head, ends_thread);
+	mock.now += DELAY;
+	mock.on_wait = ends_at_first_sleep;
+	if (!setjmp(thread_end)) {
+		run_thread();
+		fail();
+	}
+	assert_int_equal(mock.starts, 1);
+	run_thread();
+	assert_int_equal(step, 1);
+	assert_int_equal(object.invoked, 1);
+}
+
+/* ---- waiting for workers of a former generation ---- */
+
+static void old_worker_goes(void)
+{
+	assert_int_equal(mock.wait_ns, 100000);
+	mock.now += mock.wait_ns;
+	switch (step++) {
+	case 0:
+	case 1: /* it is in a callback */
+		break;
+	case 2:
+		workers.slot[2].word = 0;
+		break;
+	case 3: /* its thread is still in the kernel */
+		mock.tid_dead = true;
+		break;
+	}
+}
+
+static void old_workers_are_waited_for(void **state)
+{
+	uint64_t since;
+
+	start_one();
+	end_worker();
+	workers.slot[2].word = 1 | (uint64_t)(workers.generation - 1) << 40;
+	workers.slot[2].tid = 77;
+	mock.on_wait = old_worker_goes;
+	defer_workers_wait();
+	mock.tid_dead = false;
+	assert_int_equal(step, 4);
+	assert_int_equal(workers.slot[2].tid, 0);
+
+	/* the number is another thread's by now */
+	workers.slot[2].tid = 78;
+	since = mock.now;
+	defer_workers_wait();
+	assert_int_equal(mock.now - since, 1000 * MS);
+	assert_int_equal(workers.slot[2].tid, 0);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
+
+int unit_worker(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(refused_start_is_reported_once),
+		TEST(unprivileged_threads_are_there),
+		TEST(first_refusal_ends_the_start),
+		TEST(helper_is_no_worker),
+		TEST(worker_is_placed),
+		TEST(surplus_thread_ends),
+		TEST(late_thread_of_old_generation_ends),
+		TEST(no_slot_no_worker),
+		TEST(worker_sleeps_as_long_as_it_may),
+		TEST(no_work_no_wake),
+		TEST(work_is_handed_over),
+		TEST(ended_worker_is_replaced),
+		TEST(old_workers_are_waited_for),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
