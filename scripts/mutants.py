@@ -53,7 +53,7 @@ def sources(*directories):
 CORE = sources('src/pages', 'src/gp', 'src/store', 'src/defer', 'src/domain')
 POSIX = sources('src/port/posix')
 HEADERS = ['src/store/store.h', 'src/defer/defer.h', 'src/defer/pipe.h',
-           'src/port/posix/port/append.h',
+           'src/port/posix/port/x86_64/append.h',
            'include/anyrcu/inline/reader.h']
 # Linked with them, and not mutated.
 OTHERS = sources('src/cache', 'src/context', 'src/data', 'src/lockdep')

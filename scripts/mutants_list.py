@@ -329,7 +329,7 @@ class Mutants:
         for name, at in functions(self.text, self.code):
             statements, _ = Parser(self.code).block(at + 1)
             self.walk(name, statements)
-        if self.file.endswith('rseq.h'):
+        if self.file.endswith('x86_64/append.h'):
             self.sequence()
         return self.out
 

@@ -16,6 +16,9 @@ enum test_point {
 	TEST_POINT_INVOKE, /* before a callback, after the cursor has moved */
 	TEST_POINT_TAKEN, /* a handler's thread has looked whether a signal is queued */
 	TEST_POINT_SLEEP, /* a worker has its bell number, and has not announced that it sleeps */
+	TEST_POINT_GATHER, /* exchanges are stopped, and their pages still in their places */
+	TEST_POINT_CHOOSE, /* a task has chosen the CPU whose pages it replaces */
+	TEST_POINTS
 };
 
 /* Any context. */
@@ -23,8 +26,8 @@ void test_point_reached(enum test_point where);
 #define test_point(where) test_point_reached(TEST_POINT_##where)
 
 /*
- * How many times each restartable sequence of the calling thread spins between its load of the page
- * and its commit.
+ * How many times a restartable sequence of the calling thread spins between two loads: of the page
+ * and its count, or of the cap and the count of an exchange. It stops when this becomes 0.
  */
 extern __thread uint32_t test_point_rseq_turns __attribute__((tls_model("initial-exec")));
 #else

@@ -43,6 +43,7 @@
  * pages.
  */
 #include <anyrcu/page.h>
+#include <base/test_point.h>
 #include <defer/defer.h>
 #include <defer/exchange.h>
 #include <gp/gp.h>
@@ -163,7 +164,7 @@ static struct exchange_page *exchange_advance(struct exchange_cpu *c, struct exc
 	}
 	store(&now->in, (char *)in);
 	store(&now->out, (char *)exchange_matured(c));
-	store(&now->count, 0);
+	store_release(&now->count, 0); /* cap may be CAP already */
 	store_release(&now->cap, CAP);
 	return spare;
 }
@@ -209,6 +210,7 @@ bool exchange_slow(void *p, bool *first)
 
 		if (cpu < 0)
 			return false;
+		test_point(CHOOSE);
 		if (load(&c->now.count) >= load(&c->now.cap) &&
 		    (!has_room(c) || !make_room(c, first)))
 			return false;
@@ -265,6 +267,7 @@ static void gather_all(void)
 	for (uint32_t i = 0; i < load(&ncpus); i++)
 		store(&exchange_cpus[i].now.cap, 0);
 	port_rseq_fence();
+	test_point(GATHER);
 	for (uint32_t i = 0; i < load(&ncpus); i++)
 		gather_cpu(&exchange_cpus[i]);
 }

@@ -65,9 +65,10 @@ __attribute__((visibility("hidden"), used)) long port_vfork_end(long result, int
 
 /*
  * The child returns first, and its calls overwrite the stack from here on. So what the parent needs
- * after it is in registers, which the kernel keeps: the return address in %rdi, and what
- * port_vfork_begin() has said in %esi.
+ * after it is in registers, which the kernel keeps: the return address, and what
+ * port_vfork_begin() has said.
  */
+#ifdef __x86_64__
 __asm__(".text\n\t"
 	".globl vfork\n\t"
 	".type vfork, @function\n"
@@ -98,4 +99,36 @@ __asm__(".text\n\t"
 	"1:\tret\n\t"
 	".cfi_endproc\n\t"
 	".size vfork, . - vfork");
+#else
+__asm__(".text\n\t"
+	".globl vfork\n\t"
+	".type vfork, %function\n"
+	"vfork:\n\t"
+	".cfi_startproc\n\t"
+	"hint 34\n\t" /* bti c */
+	"str x30, [sp, -16]!\n\t"
+	".cfi_adjust_cfa_offset 16\n\t"
+	".cfi_rel_offset x30, 0\n\t"
+	"bl port_vfork_begin\n\t"
+	"mov w9, w0\n\t"
+	"ldr x10, [sp], 16\n\t"
+	".cfi_adjust_cfa_offset -16\n\t"
+	".cfi_register x30, x10\n\t"
+	"mov x0, 0x4111\n\t" /* CLONE_VM | CLONE_VFORK | SIGCHLD */
+	"mov x1, 0\n\t" /* on the same stack */
+	"mov x8, 220\n\t" /* SYS_clone */
+	"svc 0\n\t"
+	"cbz x0, 1f\n\t"
+	"str x10, [sp, -16]!\n\t"
+	".cfi_adjust_cfa_offset 16\n\t"
+	".cfi_rel_offset x30, 0\n\t"
+	"mov w1, w9\n\t"
+	"bl port_vfork_end\n\t"
+	"ldr x10, [sp], 16\n\t"
+	".cfi_adjust_cfa_offset -16\n\t"
+	".cfi_register x30, x10\n"
+	"1:\tret x10\n\t"
+	".cfi_endproc\n\t"
+	".size vfork, . - vfork");
+#endif
 #endif

@@ -5,6 +5,10 @@
  *
  * Both pages share one count, in the CPU's struct. Its store commits both changes; earlier stores
  * are beyond the count, where no thread reads. append.h explains sequences.
+ *
+ * A thread on another CPU stores cap = 0 and calls port_rseq_fence() before it changes the rest;
+ * when all is done, it stores cap again, as a release. So the sequence loads cap first, then, by
+ * acquire, the count: a count from before the change is never compared with a cap from after it.
  */
 #ifndef ANYRCU_PORT_POSIX_EXCHANGE_H
 #define ANYRCU_PORT_POSIX_EXCHANGE_H
@@ -21,52 +25,18 @@ struct port_exchange {
 #define PORT_EXCHANGE_AHEAD 4
 #define PORT_EXCHANGE_REFUSED ((uintptr_t)1)
 
-#if PORT_RSEQ
 /*
  * In the current CPU's struct, at cpus + (cpu << PORT_RSEQ_CPU_SHIFT), store @word, and return the
  * word taken in exchange, or 0 if "out" is NULL. PORT_EXCHANGE_REFUSED: nothing has changed; there
  * is no room, or sequences do not work on this CPU, or this one was interrupted. Prefetches the
  * object that will be taken PORT_EXCHANGE_AHEAD calls later. Any context.
  */
-static inline uintptr_t port_exchange(struct port_exchange *cpus, uintptr_t word)
-{
-	uintptr_t taken;
+static inline uintptr_t port_exchange(struct port_exchange *cpus, uintptr_t word);
 
-	__asm__ volatile(
-		PORT_RSEQ_BEGIN
-		"cmpl %[limit], %%eax\n\t"
-		"jae 5f\n\t"
-		"shlq %[shift], %%rax\n\t"
-		"addq %[cpus], %%rax\n\t"
-		"movl %c[n](%%rax), %%ecx\n\t"
-		"cmpl %c[cap](%%rax), %%ecx\n\t"
-		"jae 5f\n\t"
-		"movq %c[out](%%rax), %%rdx\n\t"
-		"xorl %k[taken], %k[taken]\n\t"
-		"testq %%rdx, %%rdx\n\t"
-		"jz 6f\n\t"
-		"movq %c[words] + 8 * %c[ahead](%%rdx, %%rcx, 8), %[taken]\n\t"
-		"prefetchw -8(%[taken])\n\t"
-		"movq %c[words](%%rdx, %%rcx, 8), %[taken]\n"
-		"6:\tmovq %c[in](%%rax), %%rdx\n\t"
-		"movq %[word], %c[words](%%rdx, %%rcx, 8)\n\t"
-		"addl $1, %%ecx\n\t"
-		"movl %%ecx, %c[n](%%rax)\n" /* the commit */
-		PORT_RSEQ_END
-		"\n5:\tmovl $1, %k[taken]\n\t"
-		"jmp 2b\n\t"
-		".popsection"
-		: [taken] "=&r"(taken)
-		: [rseq] "r"(port_rseq_offset), [limit] "m"(port_rseq_cpus), [cpus] "r"(cpus),
-		  [word] "r"(word), [shift] "i"(PORT_RSEQ_CPU_SHIFT), [sig] "i"(PORT_RSEQ_SIG),
-		  [n] "i"(offsetof(struct port_exchange, count)),
-		  [cap] "i"(offsetof(struct port_exchange, cap)),
-		  [in] "i"(offsetof(struct port_exchange, in)),
-		  [out] "i"(offsetof(struct port_exchange, out)), [words] "i"(PORT_RSEQ_WORDS),
-		  [ahead] "i"(PORT_EXCHANGE_AHEAD)
-		: "rax", "rcx", "rdx", "memory", "cc");
-	return taken;
-}
+#if PORT_RSEQ && defined(__x86_64__)
+#include <port/x86_64/exchange.h>
+#elif PORT_RSEQ
+#include <port/aarch64/exchange.h>
 #else
 static inline uintptr_t port_exchange(struct port_exchange *cpus, uintptr_t word)
 {
