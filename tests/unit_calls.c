@@ -314,9 +314,9 @@ static void call_of_null_is_a_mistake(void **state)
 /* Objects of a cache go back to it, by any of the calls that free. */
 static void cache_objects_return(void **state)
 {
-	struct anyrcu_cache_config config = {
-		.size = sizeof(config), .name = "blocks", .object_size = sizeof(struct block)
-	};
+	struct anyrcu_cache_config config = { .size = sizeof(config),
+					      .name = "blocks",
+					      .object_size = sizeof(struct block) };
 	struct anyrcu_cache *c;
 
 	assert_int_equal(cache_make(&c, &config), 0);

@@ -235,14 +235,10 @@ static void only_a_request_wakes(void **state)
 int unit_gp(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(stall_is_reported),
-		TEST(stopped_process_is_no_stall),
-		TEST(next_section_counts_anew),
-		TEST(stall_is_printed),
-		TEST(late_readers_are_reminded),
-		TEST(pauses_grow),
-		TEST(grace_periods_are_counted),
-		TEST(only_a_request_wakes),
+		TEST(stall_is_reported),	 TEST(stopped_process_is_no_stall),
+		TEST(next_section_counts_anew),	 TEST(stall_is_printed),
+		TEST(late_readers_are_reminded), TEST(pauses_grow),
+		TEST(grace_periods_are_counted), TEST(only_a_request_wakes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,10 +10,12 @@
 #include <setjmp.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 
 struct CMUnitTest {
 	const char *name;
 	void (*test_func)(void **state);
+	int (*setup_func)(void **state), (*teardown_func)(void **state);
 	void *initial_state;
 };
 
@@ -40,7 +42,11 @@ static inline int cmocka_run(const struct CMUnitTest *tests, size_t n)
 			failed++;
 			continue;
 		}
+		if (tests[at].setup_func)
+			tests[at].setup_func(&state);
 		tests[at].test_func(&state);
+		if (tests[at].teardown_func)
+			tests[at].teardown_func(&state);
 		printf("%s: passed\n", tests[at].name);
 		fflush(stdout);
 	}
@@ -53,12 +59,18 @@ static inline int cmocka_run(const struct CMUnitTest *tests, size_t n)
 #define assert_null(x) cmocka_check(!(x))
 #define assert_non_null(x) cmocka_check(x)
 #define assert_int_equal(a, b) cmocka_check((unsigned long long)(a) == (unsigned long long)(b))
+#define assert_string_equal(a, b) cmocka_check(!strcmp(a, b))
+#define assert_ptr_equal(a, b) cmocka_check((a) == (b))
 #define skip() return
 #define fail() cmocka_failed(__FILE__, __LINE__, "fail")
 #define cmocka_set_test_filter(pattern) ((void)(cmocka_filter = (pattern)))
 #define cmocka_unit_test(f)                \
 	{                                  \
 		.name = #f, .test_func = f \
+	}
+#define cmocka_unit_test_setup_teardown(f, setup, teardown)                                \
+	{                                                                                  \
+		.name = #f, .test_func = f, .setup_func = setup, .teardown_func = teardown \
 	}
 #define cmocka_run_group_tests(tests, setup, teardown) \
 	cmocka_run((tests), sizeof(tests) / sizeof(*(tests)))
