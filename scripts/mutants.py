@@ -3,12 +3,12 @@
 """
 Build each mutant of the core, run the tests that could find it, and print how many they found.
 
-A mutant is compiled in three forms: for the library, for the unit tests on the mock platform, and
-for the explorer, which has its own platform and memory (tests/explore). Only the changed file is
-compiled. Where a form comes out as the same machine code as without the change, that form's tests
-are left out; a mutant whose forms are all the same is equivalent. Tests run from the shortest to
-the longest, and the first failure ends them. Results are kept in BUILD/mutants and used again while
-file and tests stay the same.
+A mutant is compiled in up to three forms: for the library; for the unit tests on the mock platform,
+or, if it is of src/port/posix, for those of that platform; and for the explorer, which has its own
+platform and memory (tests/explore). Only the changed file is compiled. Where a form comes out as
+the same machine code as without the change, that form's tests are left out; a mutant whose forms
+are all the same is equivalent. Tests run from the shortest to the longest, and the first failure
+ends them. Results are kept in BUILD/mutants and used again while the file stays the same.
 
 docs/design/mutants.md argues why each survivor is equivalent, or says what else covers it. An entry
 that matches no mutant, or one that is found, is an error; so is a survivor without an entry.
@@ -59,6 +59,7 @@ HEADERS = ['src/store/store.h', 'src/defer/defer.h', 'src/defer/pipe.h',
 OTHERS = sources('src/cache', 'src/context', 'src/data', 'src/lockdep')
 INIT = sources('src/init')
 UNIT = ['tests/unit.c', 'tests/unit_calls.c', 'tests/unit_gp.c', 'tests/unit_worker.c']
+PLATFORM = ['tests/test_platform.c', 'tests/test_platform_tasks.c']
 SCENE_FILES = ['tests/explore/%s.c' % name for name in
                ('main', 'objects', 'readers', 'workers', 'forks', 'domains', 'windows')]
 EXPLORE = ['tests/explore/sim.c', 'tests/explore/memory.c', 'tests/explore/port.c'] + SCENE_FILES
@@ -70,6 +71,7 @@ FORMS = {
     'explore': ['-O1', '-DPORT_RSEQ=0', '-fsanitize=thread', '--param',
                 'tsan-instrument-func-entry-exit=0', '-DEXPLORE',
                 '-U__SANITIZE_THREAD__'],
+    'platform': ['-O2', '-fPIC'],
 }
 # The programs that use the library: name, arguments, environment. Shortest first.
 PROGRAMS = [
@@ -162,6 +164,8 @@ def sources_of(form):
         return CORE + OTHERS + POSIX + INIT
     if form == 'unit':
         return CORE + OTHERS + ['src/port/mock/checker.c', 'src/port/mock/port.c'] + UNIT
+    if form == 'platform':
+        return POSIX + PLATFORM
     return (CORE + OTHERS + INIT + EXPLORE + ['src/port/mock/checker.c', PROCESS]
             if os.path.exists(ROOT + '/tests/explore/sim.c') else [])
 
@@ -177,7 +181,8 @@ def link(form, objects, out):
                 '-Wl,-soname,libanyrcu.so.0']
     else:
         out = out + '/' + form
-        more = ['-lcmocka'] if form == 'unit' else []
+        more = {'unit': ['-lcmocka'], 'platform': ['-lcmocka', '-Wl,--hash-style=sysv']}
+        more = more.get(form, [])
     return subprocess.run(CC + objects + ['-o', out] + more, capture_output=True).returncode == 0
 
 
@@ -217,7 +222,7 @@ times = Times()
 
 
 def test(name, file, text, is_open):
-    """(verdict, what found it); @is_open: the unit tests and the explorer have not found it"""
+    """(verdict, what found it); @is_open: no test but the programs is left to find it"""
     directory = '%s/work-%s' % (base, hashlib.sha1(name.encode()).hexdigest()[:12])
     os.makedirs(directory, exist_ok=True)
     try:
@@ -230,7 +235,7 @@ def test(name, file, text, is_open):
                 f.write(text)
         different = {}
         for form in FORMS:
-            if quick and form == 'library' and file not in POSIX:
+            if quick and form == 'library':
                 continue
             changed = []
             for source in sources_of(form):
@@ -246,7 +251,7 @@ def test(name, file, text, is_open):
                 different[form] = changed
         if not different:
             return 'same', ''
-        for form in ('unit', 'explore', 'library'):
+        for form in ('unit', 'platform', 'explore', 'library'):
             if form not in different:
                 continue
             objects = [object_of(directory if s in different[form] else base, form, s)
@@ -254,8 +259,8 @@ def test(name, file, text, is_open):
             if not link(form, objects, directory):
                 return 'invalid', ''
             by = None
-            if form == 'unit' and not is_open:
-                by = fails('unit', [directory + '/unit'])
+            if form in ('unit', 'platform') and not is_open:
+                by = fails(form, [directory + '/' + form])
             if form == 'explore' and not is_open:
                 by = fails('explore', [directory + '/explore'] + scenes_for(file))
             if form == 'library' and not quick:
@@ -294,7 +299,7 @@ def test_library(directory, file):
 
 
 def measure():
-    for form in ('unit', 'explore'):
+    for form in ('unit', 'platform', 'explore'):
         if sources_of(form):
             start = time.time()
             if run([base + '/' + form], 600):

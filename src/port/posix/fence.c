@@ -60,7 +60,7 @@ static void rseq_init(bool allowed)
 void port_init(bool membarrier, bool rseq)
 {
 	long configured = sysconf(_SC_NPROCESSORS_CONF);
-	cpu_set_t set;
+	cpu_set_t set = { 0 }; /* the kernel writes no more than it has CPUs for */
 
 	store(&cpus, configured > 0 && configured < PORT_CPUS_MAX ? configured : PORT_CPUS_MAX);
 	if (sys(SYS_sched_getaffinity, 0, sizeof(set), &set) > 0)

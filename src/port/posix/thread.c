@@ -226,7 +226,7 @@ static void run_on_all(const cpu_set_t *set)
 
 bool port_cpu_usable(int cpu)
 {
-	cpu_set_t set;
+	cpu_set_t set = { 0 }; /* the kernel writes no more than it has CPUs for */
 
 	if (cpu < 0 || cpu >= CPU_SETSIZE)
 		return false;
@@ -237,7 +237,7 @@ bool port_cpu_usable(int cpu)
 
 void port_follow(unsigned cpu)
 {
-	cpu_set_t allowed;
+	cpu_set_t allowed = { 0 };
 
 	if (sys(SYS_sched_getaffinity, 0, sizeof(allowed), &allowed) <= 0 || cpu >= CPU_SETSIZE ||
 	    !CPU_ISSET(cpu, &allowed))
@@ -298,6 +298,14 @@ static int create(void *(*main)(void *), void *arg, int rt, size_t stack)
 	return -err;
 }
 
+static int create_any(void *(*main)(void *), void *arg, int rt)
+{
+	int err = create(main, arg, rt, STACK);
+
+	/* The program's thread-local variables alone may be larger than STACK. */
+	return err == -EINVAL ? create(main, arg, rt, 0) : err;
+}
+
 void port_thread_arrives(void)
 {
 	__atomic_fetch_add(&arrived, 1, __ATOMIC_RELEASE);
@@ -321,12 +329,10 @@ static void wait_for_arrival(uint32_t forks)
 int port_thread_start(void *(*main)(void *), void *arg, int rt)
 {
 	uint32_t forks = load(&port_forks);
-	int saved = errno, err = create(main, arg, rt, STACK);
+	int saved = errno, err = create_any(main, arg, rt);
 
-	if (err == -EINVAL) /* the program's thread-local variables alone are larger than STACK */
-		err = create(main, arg, rt, 0);
 	if (err == -EPERM && rt)
-		err = create(main, arg, 0, STACK) ?: -EPERM;
+		err = create_any(main, arg, 0) ?: -EPERM;
 	if ((!err || err == -EPERM) && load(&port_forks) == forks)
 		wait_for_arrival(forks);
 	errno = saved;
