@@ -2,6 +2,7 @@
 /* Scenes of workers, barriers and reclaim, and of the chain. */
 #define _GNU_SOURCE
 #include <defer/defer.h>
+#include <defer/worker.h>
 #include <port/process.h>
 #include "scenes.h"
 
@@ -105,6 +106,30 @@ void restarted(void *unused)
 static void workers_restarted(void)
 {
 	PLAY(3, caller, restarted);
+}
+
+/*
+ * A thread that is one worker too many ends, as when two threads start the same worker. The caller
+ * of a deferral sees it awake and wakes none; the worker sleeps until it is woken.
+ */
+static void surplus_thread_ends(void)
+{
+	for (int i = 0; i < 10; i++) {
+		struct object *o = object_new();
+
+		port_sleep(100 * MS);
+		SIM_CHECK(!fetch_add(&workers.slot[1].word, 0)); /* the last one has ended */
+		sim_stop_after(-1, SIM_WRITE, &workers.state[1], 1, 50 * MS);
+		store(&workers.wanted, 2);
+		defer_workers_start_missing();
+		store(&workers.wanted, 1);
+		full_fence();
+		sim_wait_stop(); /* it is awake, */
+		sim_stop_after(-1, SIM_WRITE, &workers.state[1], 1, MS);
+		sim_wait_stop(); /* and is not any more */
+		defer(o, 0);
+		soon(o, 200 * MS);
+	}
 }
 
 void barrier_thread(void *n)
@@ -236,6 +261,7 @@ const struct sim_scene workers_scenes[] = {
 	{ "polled", polled, barrier_and_sums, .seeds = 40 },
 	{ "polled_when_idle", polled_when_idle, barrier_and_sums, .seeds = 40 },
 	{ "workers_restarted", workers_restarted, barrier_and_sums, .seeds = 40 },
+	{ "worker_surplus_ends", surplus_thread_ends, barrier_and_sums, .seeds = 20 },
 	{ "barriers", barriers, barrier_and_sums, .seeds = 60 },
 	{ "barriers_without_worker", barriers, barrier_and_sums, .env = NO_WORKERS, .seeds = 40 },
 	{ "barriers_and_reclaimers", barriers_and_reclaimers, barrier_and_sums, .env = NO_WORKERS,
