@@ -58,7 +58,8 @@ HEADERS = ['src/store/store.h', 'src/defer/defer.h', 'src/defer/pipe.h',
 # Linked with them, and not mutated.
 OTHERS = sources('src/cache', 'src/context', 'src/data', 'src/lockdep')
 INIT = sources('src/init')
-UNIT = ['tests/unit.c', 'tests/unit_calls.c', 'tests/unit_gp.c', 'tests/unit_worker.c']
+UNIT = ['tests/unit.c'] + ['tests/unit_%s.c' % name for name in
+                           ('calls', 'gp', 'pipe', 'worker')]
 PLATFORM = ['tests/test_platform.c', 'tests/test_platform_tasks.c']
 SCENE_FILES = ['tests/explore/%s.c' % name for name in
                ('main', 'objects', 'readers', 'workers', 'forks', 'domains', 'windows')]

@@ -515,5 +515,5 @@ int main(void)
 	gp_init();
 	/* Before these the zone is empty, and the program has used no pages itself. */
 	return cmocka_run_group_tests(zone, NULL, NULL) + unit_worker() +
-	       cmocka_run_group_tests(tests, NULL, NULL) + unit_gp() + unit_calls();
+	       cmocka_run_group_tests(tests, NULL, NULL) + unit_gp() + unit_calls() + unit_pipe();
 }

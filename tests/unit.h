@@ -40,6 +40,7 @@ static inline void each_invoked_once(unsigned n, struct object *o)
 /* Each runs the tests of its file, and returns how many failed. */
 int unit_calls(void);
 int unit_gp(void);
+int unit_pipe(void);
 int unit_worker(void);
 
 #endif

@@ -343,6 +343,7 @@ static void bytes_are_bounded(void **state)
 	struct block *b = block_new();
 	uint64_t frees = mock.frees;
 
+	defer_stats.pending_bytes_high = 0;
 	defer_limits.pending_bytes_max = 2 * BYTES;
 	/* One object is always accepted, however large. */
 	assert_true(anyrcu_free_headless_sized(malloc(8), 3 * BYTES));
@@ -405,6 +406,60 @@ static void objects_are_bounded(void **state)
 	assert_true(defer_stats.pending_high >= n);
 }
 
+/* The bound itself is not beyond it. */
+static void flood_at_the_bound(void **state)
+{
+	defer_limits.pending_bytes_max = BYTES;
+	assert_true(anyrcu_free_headless_sized(malloc(8), BYTES));
+	assert_int_equal(load(&defer_flood), 0);
+	store(&defer_flood, true);
+	assert_true(anyrcu_free_headless(malloc(8)));
+}
+
+static void defer_head(void *head)
+{
+	anyrcu_free_head(head, 0);
+}
+
+static void call_head(void *head)
+{
+	anyrcu_call(head, on_head);
+}
+
+/* In debug mode a head that is pending cannot be deferred again. */
+static void double_deferral_is_found(void **state)
+{
+	void (*const f[])(void *) = { defer_head, call_head };
+
+	store_debug = true;
+	for (unsigned i = 0; i < 2; i++) {
+		struct block *b = block_new();
+
+		anyrcu_free_head(&b->head, HEAD);
+		assert_true(mock_bug(f[i], &b->head));
+	}
+}
+
+static void reclaims(struct anyrcu_head *unused)
+{
+	anyrcu_reclaim(1);
+}
+
+static void barrier(void *unused)
+{
+	anyrcu_barrier();
+}
+
+static void reclaim_in_callback_is_a_mistake(void **state)
+{
+	static struct anyrcu_head head;
+
+	anyrcu_call(&head, reclaims);
+	assert_true(mock_bug(barrier, NULL));
+	assert_string_equal(mock.last_report, "anyrcu_reclaim() inside a callback");
+	defer_thread_exit();
+}
+
 /* ---- the policy: which calls may take pages from the zone ---- */
 
 /* The reserve is empty: does this call get a page? */
@@ -453,6 +508,9 @@ int unit_calls(void)
 		TEST(cache_objects_return),
 		TEST(bytes_are_bounded),
 		TEST(objects_are_bounded),
+		TEST(flood_at_the_bound),
+		TEST(double_deferral_is_found),
+		TEST(reclaim_in_callback_is_a_mistake),
 		TEST(policy_decides_who_allocates),
 	};
 

@@ -24,6 +24,7 @@ static void no_worker(void)
 static int begin(void **state)
 {
 	anyrcu_barrier();
+	anyrcu_synchronize(); /* nobody sleeps until one ends */
 	mock.now += 10000 * MS;
 	pages_idle();
 	pages_trim();
@@ -65,6 +66,13 @@ static void start_one(void)
 	assert_int_equal(defer_workers_start(1, 0, NULL, 0), 0);
 	assert_int_equal(mock.starts, 1);
 	mock.starts = mock.wakes = 0;
+}
+
+/* Who sleeps now has not been woken yet. */
+static void bell_again(void)
+{
+	store(&workers.bell, workers.bell & ~WORKER_BELL_RUNG);
+	mock.wakes = 0;
 }
 
 /* ---- starting ---- */
@@ -220,6 +228,38 @@ static void late_thread_of_old_generation_ends(void **state)
 	assert_int_equal(defer_workers(), 0);
 }
 
+/* The last slot is one, too. */
+static void last_slot_is_taken(void **state)
+{
+	start_one();
+	for (unsigned i = 0; i < ANYRCU_WORKERS_MAX - 1; i++)
+		workers.slot[i].word = 1 | (uint64_t)(workers.generation - 1) << 40;
+	mock.on_wait = ends_at_first_sleep;
+	run_thread();
+	assert_int_equal(step, 1);
+}
+
+static void flood_ends(void)
+{
+	step++;
+	assert_true(step < 3);
+	store(&defer_flood, false);
+}
+
+/* A helper ends with the flood. */
+static void helper_ends_with_flood(void **state)
+{
+	start_one();
+	mock.thread_arg = (void *)((uintptr_t)mock.thread_arg | 1);
+	defer_bytes_counted(0, 1000 << 20);
+	store(&defer_flood, true);
+	mock.on_wait = flood_ends;
+	run_thread();
+	defer_bytes_counted(0, 0);
+	assert_int_equal(step, 1);
+	assert_int_equal(defer_workers(), 0);
+}
+
 static void no_slot_no_worker(void **state)
 {
 	start_one();
@@ -308,6 +348,7 @@ static void object_comes(void)
 {
 	mock.on_fence = NULL;
 	assert_int_equal(workers.state[0], AWAKE);
+	assert_true(defer_driven());
 	anyrcu_call(&object.head, count);
 	assert_int_equal(mock.wakes, 0); /* the caller has seen a worker awake */
 }
@@ -335,6 +376,72 @@ static void work_is_handed_over(void **state)
 	mock.on_wait = ends_at_first_sleep;
 	run_thread();
 	assert_int_equal(first.invoked, 1);
+}
+
+/* Bytes wake a worker before its timer does once half of the bound is pending. */
+static void bytes_press(void **state)
+{
+	struct anyrcu_head *head = malloc(sizeof(*head)), *other = malloc(sizeof(*other));
+
+	anyrcu_call(&object.head, count);
+	workers.state[3] = TICKING;
+	bell_again();
+	anyrcu_free_head_sized(head, 0, DEFER_PENDING_BYTES_MAX / 4);
+	assert_int_equal(mock.wakes, 0);
+	anyrcu_free_head_sized(other, 0, DEFER_PENDING_BYTES_MAX / 2);
+	assert_int_equal(mock.wakes, 1);
+}
+
+/* ---- stalls ---- */
+
+static unsigned stalls;
+
+static void on_stall(const struct anyrcu_stall *s, void *arg)
+{
+	stalls++;
+	anyrcu_read_unlock();
+	end_worker();
+}
+
+static void time_passes(void)
+{
+	mock.now += 100 * MS;
+	assert_true(++step < 1000);
+}
+
+/* A grace period that somebody polls for is held up, while nothing is deferred. */
+static void worker_looks_for_stalls(void **state)
+{
+	start_one();
+	gp_configure(&(struct anyrcu_config){ .stall_ms = 1000, .stall_hook = on_stall });
+	stalls = 0;
+	anyrcu_read_lock();
+	gp_cookie();
+	mock.on_wait = time_passes;
+	run_thread();
+	assert_int_equal(stalls, 1);
+	gp_configure(&(struct anyrcu_config){ .stall_ms = 10000 });
+}
+
+/* ---- the child of a fork ---- */
+
+static void child_has_no_workers(void **state)
+{
+	workers.slot[0].word = 7;
+	workers.slot[0].tid = 77;
+	workers.state[0] = AWAKE;
+	workers.failing = true;
+	store(&workers.wanted, 1);
+	mock.starts_allowed = 1;
+	worker_fork_child(true);
+	assert_int_equal(workers.slot[0].word, 0);
+	assert_int_equal(workers.slot[0].tid, 0);
+	assert_int_equal(workers.state[0], GONE);
+	assert_false(workers.failing);
+	assert_int_equal(mock.starts, 1);
+	mock.starts_allowed = 1;
+	worker_fork_child(false);
+	assert_int_equal(mock.starts, 1);
 }
 
 /* ---- a callback ends its worker ---- */
@@ -422,6 +529,11 @@ int unit_worker(void)
 		TEST(surplus_thread_ends),
 		TEST(late_thread_of_old_generation_ends),
 		TEST(no_slot_no_worker),
+		TEST(last_slot_is_taken),
+		TEST(helper_ends_with_flood),
+		TEST(bytes_press),
+		TEST(worker_looks_for_stalls),
+		TEST(child_has_no_workers),
 		TEST(worker_sleeps_as_long_as_it_may),
 		TEST(no_work_no_wake),
 		TEST(work_is_handed_over),

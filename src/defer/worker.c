@@ -449,7 +449,7 @@ static void *worker(void *arg)
 	port_thread_arrives();
 	if (me < 0)
 		return NULL;
-	if (current(word) && !surplus(me, word)) {
+	if (!surplus(me, word)) {
 		port_thread_begin(ncpus ? load(&workers.cpus[me % ncpus]) : -1, load(&workers.rt));
 		work(me, word);
 	}

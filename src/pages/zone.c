@@ -153,7 +153,8 @@ void zone_put(void *page, unsigned order)
 		port_bug("page %p of order %u freed, but no page of that order is in use there",
 			 page, (uint64_t)order);
 	c->pages_free += 1u << order;
-	while (order < c->order - 1 && c->state[i ^ (1u << order)] == (FREE | order)) {
+	/* The largest block's buddy has the header in it, which is in use. */
+	while (c->state[i ^ (1u << order)] == (FREE | order)) {
 		block_unfree(c, i ^ (1u << order), order);
 		c->state[i] = INSIDE;
 		i &= ~(1u << order);

@@ -16,6 +16,8 @@ extern struct mock {
 	bool tid_dead; /* what port_tid_dead() says */
 	void (*on_fence)(void); /* "in another thread", in the middle of a fence */
 	void (*on_wait)(void); /* in place of sleeping */
+	void (*on_wake)(void); /* a wake, before it is counted */
+	bool foreign; /* a child of vfork() */
 	unsigned starts_allowed; /* so many threads can be started, then -EAGAIN */
 	bool start_unprivileged; /* threads start, but not as real-time threads: -EPERM */
 	void (*on_start)(void); /* "in another thread", in the middle of a start */

@@ -142,7 +142,7 @@ bool port_exiting(void)
 
 bool port_foreign(void)
 {
-	return false;
+	return mock.foreign;
 }
 
 bool port_cpu_usable(int cpu)
@@ -176,6 +176,8 @@ void port_lock(struct port_lock *lock)
 
 void port_unlock(struct port_lock *lock)
 {
+	if (!lock->word)
+		port_bug("a lock is released that is not held");
 	lock->word = 0;
 }
 
@@ -203,6 +205,8 @@ void port_wait(uint32_t *word, uint32_t value, uint64_t ns)
 
 void port_wake(uint32_t *word)
 {
+	if (mock.on_wake)
+		mock.on_wake();
 	mock.wakes++;
 }
 
