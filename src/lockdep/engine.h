@@ -16,7 +16,6 @@
 #define NODES (1u << 19)
 #define ARCS (1u << 19)
 #define TRACES 8192
-#define GUARDS 8
 #define TOOK 16
 #define EVENTS 4096
 #define EVENT_LOCKS 8
@@ -26,6 +25,8 @@
 #define LIMITS 64
 #define FOUND 4096
 #define HELD 128
+#define ONCE 4
+#define GUARDS (HELD + ONCE)
 #define NESTING 16
 #define FRAMES 24
 
@@ -119,11 +120,12 @@ struct thread {
 	uint64_t blocked; /* signals */
 	uint64_t handles; /* signals whose handlers it is in */
 	uint8_t limit; /* wait type that the context allows */
-	uint32_t ntook; /* took[], since its last wait */
+	/* took[]: how many ever; how many when its last wait ended; when it last caused an event */
+	uint32_t ntook, waited, told;
 	/*
 	 * See meet.c: the pthread_once()s it found done, as generations; and its present segment.
 	 */
-	uint32_t once[4];
+	uint32_t once[ONCE];
 	uint16_t once_chain; /* a hash of them */
 	uint32_t segment;
 	struct barrier_round passed;
@@ -164,7 +166,7 @@ struct edge {
 	uint8_t kinds; /* of enum: the kinds that were seen */
 	bool alone; /* seen first when the process had one thread */
 	uint8_t nguards;
-	uint16_t guard[4]; /* other classes that were held then */
+	uint16_t guard[HELD]; /* other classes that were held then */
 	uint32_t next_after, next_before;
 	uint32_t trace;
 	uint32_t from_generation, to_generation; /* the locks then */
@@ -194,7 +196,7 @@ struct arc {
 	bool recursive; /* @to is acquired by a recursive reader */
 	bool alone;
 	uint8_t nguards;
-	/* generations * 2 of the held locks, @from first; + 1: held by a reader */
+	/* ascending: generations * 2 of the held locks; + 1: held by a reader */
 	uint32_t guard[GUARDS];
 };
 
@@ -224,6 +226,9 @@ struct tables {
 	struct arc arc[ARCS];
 	uint32_t arc_of[ARCS];
 	uint32_t list[NODES];
+	/* the arc and the edge that are being looked at: too large for a handler's stack */
+	struct arc new_arc;
+	struct edge new_edge;
 	/* wait.c */
 	/*
 	 * nwaits: waits of threads that held locks, ever; joins: present waits for a thread's end
@@ -355,6 +360,8 @@ bool instance_stale(const struct held *h);
 
 /* ---- meet.c: all under the lock ---- */
 uint32_t common_guard(const struct arc *a, const struct arc *b);
+/* Are the guards of @a among those of @b? */
+bool guards_within(const struct arc *a, const struct arc *b);
 void guards_of(struct thread *t, const struct held *p, struct arc *a);
 bool circle_limited(const struct arc *new, const uint32_t *path, uint32_t length);
 uint32_t segment_here(struct thread *t);

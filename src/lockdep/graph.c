@@ -264,20 +264,22 @@ static bool circle_check(struct thread *t, struct held *p, struct held *n, const
 	return false;
 }
 
-static struct edge edge_of(struct thread *t, struct held *p, struct held *n, unsigned kind)
+static struct edge *edge_of(struct thread *t, struct held *p, struct held *n, unsigned kind)
 {
-	struct edge e = { .from = p->class,
-			  .to = n->class,
-			  .kinds = kind,
-			  .alone = alone(),
-			  .from_generation = p->generation,
-			  .to_generation = n->generation,
-			  .from_lock = p->lock,
-			  .to_lock = n->lock };
+	struct edge *e = &tables->new_edge;
 
-	for (uint32_t i = t->base; i < t->depth && e.nguards < ARRAY_SIZE(e.guard); i++)
+	e->from = p->class;
+	e->to = n->class;
+	e->kinds = kind;
+	e->alone = alone();
+	e->from_generation = p->generation;
+	e->to_generation = n->generation;
+	e->from_lock = p->lock;
+	e->to_lock = n->lock;
+	e->nguards = 0;
+	for (uint32_t i = t->base; i < t->depth; i++)
 		if (&t->held[i] != p && !READS(t->held[i].how) && t->held[i].class > UNVALIDATED)
-			e.guard[e.nguards++] = t->held[i].class;
+			e->guard[e->nguards++] = t->held[i].class;
 	return e;
 }
 
@@ -285,13 +287,13 @@ static void depend(struct thread *t, struct held *p, struct held *n)
 {
 	unsigned kind =
 		1u << ((READS(p->how) ? 0 : 1) + (n->how & ANYRCU_LOCK_RECURSIVE_READ ? 0 : 2));
-	struct edge *e = edge_find(p->class, n->class), new;
+	struct edge *e = edge_find(p->class, n->class), *new;
 	uint32_t i;
 
 	if (e && (e->kinds & kind))
 		return;
 	new = edge_of(t, p, n, kind);
-	if (circle_check(t, p, n, &new))
+	if (circle_check(t, p, n, new))
 		return;
 	order_check(t, p, n);
 	if (e) {
@@ -303,10 +305,10 @@ static void depend(struct thread *t, struct held *p, struct held *n)
 		return;
 	}
 	i = tables->nedges++;
-	new.next_after = tables->class[p->class].after;
-	new.next_before = tables->class[n->class].before;
-	new.trace = trace_of(p, n);
-	tables->edge[i] = new;
+	new->next_after = tables->class[p->class].after;
+	new->next_before = tables->class[n->class].before;
+	new->trace = trace_of(p, n);
+	tables->edge[i] = *new;
 	tables->class[p->class].after = i;
 	tables->class[n->class].before = i;
 }

@@ -76,6 +76,7 @@ static uint32_t arc_make(const struct arc *new)
 	a = arc_at(i);
 	*a = *new;
 	a->same_bucket = *first;
+	a->prev_after = a->prev_before = 0;
 	*first = i;
 	a->next_after = from->after;
 	if (from->after)
@@ -124,19 +125,6 @@ void instance_forget(const struct lock_slot *s)
 }
 
 /* ---- circumstances ---- */
-
-static bool guards_within(const struct arc *a, const struct arc *b)
-{
-	for (unsigned i = 0; i < a->nguards; i++) {
-		unsigned j = 0;
-
-		while (j < b->nguards && b->guard[j] != a->guard[i])
-			j++;
-		if (j == b->nguards)
-			return false;
-	}
-	return true;
-}
 
 /* Can the threads of two arcs never be in them at the same time? */
 static bool apart(const struct arc *a, const struct arc *b)
@@ -440,27 +428,29 @@ static void look_elsewhere(struct thread *t, struct held *p, struct held *n, con
 void instance_depend(struct thread *t, struct held *p, struct held *n)
 {
 	struct lock_slot *from = lock_find(p->lock), *to = lock_find(n->lock);
-	struct arc new = { .tid = t->tid,
-			   .reads = READS(p->how) != 0,
-			   .recursive = (n->how & ANYRCU_LOCK_RECURSIVE_READ) != 0,
-			   .alone = alone(),
-			   .segment = segment_here(t) };
+	struct arc *new = &tables->new_arc;
 
 	if (!from || !to || from == to)
 		return;
-	new.from = node_make(from, p);
-	new.to = node_make(to, n);
-	guards_of(t, p, &new);
-	if (!new.from || !new.to || !is_news(&new)) {
-		if (!new.from || !new.to)
+	new->from = node_make(from, p);
+	new->to = node_make(to, n);
+	new->tid = t->tid;
+	new->reads = READS(p->how) != 0;
+	new->recursive = (n->how & ANYRCU_LOCK_RECURSIVE_READ) != 0;
+	new->alone = alone();
+	new->segment = segment_here(t);
+	guards_of(t, p, new);
+	if (!new->from || !new->to || !is_news(new)) {
+		if (!new->from || !new->to)
 			say_full(5, "locks that are nested");
 		return;
 	}
-	new.trace = trace_of(p, n);
-	if (node_at(new.from)->number >= node_at(new.to)->number &&
-	    (node_at(new.from)->number == node_at(new.to)->number || renumber(new.from, new.to)))
-		circle_check(t, p, n, &new);
-	if (!arc_make(&new))
+	new->trace = trace_of(p, n);
+	if (node_at(new->from)->number >= node_at(new->to)->number &&
+	    (node_at(new->from)->number == node_at(new->to)->number ||
+	     renumber(new->from, new->to)))
+		circle_check(t, p, n, new);
+	if (!arc_make(new))
 		say_full(6, "orders of locks");
-	look_elsewhere(t, p, n, &new);
+	look_elsewhere(t, p, n, new);
 }

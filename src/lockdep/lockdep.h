@@ -181,6 +181,11 @@ void lockdep_wait_end(void);
  * in between for other reasons.
  */
 void lockdep_event(const void *object, bool remembered, unsigned times);
+/*
+ * Has the calling thread taken locks since it last caused an event? If it ends now, others that
+ * have not joined it cannot know that it is past these locks.
+ */
+bool lockdep_tells_nobody(void);
 /* It is about to wait for condition @c, which releases @mutex. And: the wait is over. */
 void lockdep_condition_begin(const void *c, const void *mutex, const void *ip);
 void lockdep_condition_end(const void *c);

@@ -28,25 +28,52 @@
  */
 uint32_t common_guard(const struct arc *a, const struct arc *b)
 {
-	for (unsigned i = 0; i < a->nguards; i++)
-		for (unsigned j = 0; j < b->nguards; j++)
-			if (a->guard[i] / 2 == b->guard[j] / 2 && !(a->guard[i] & b->guard[j] & 1))
-				return a->guard[i];
+	for (unsigned i = 0, j = 0; i < a->nguards && j < b->nguards;) {
+		uint32_t one = a->guard[i], other = b->guard[j];
+
+		if (one / 2 == other / 2 && !(one & other & 1))
+			return one;
+		if (one / 2 <= other / 2)
+			i++;
+		if (other / 2 <= one / 2)
+			j++;
+	}
 	return 0;
+}
+
+bool guards_within(const struct arc *a, const struct arc *b)
+{
+	unsigned i = 0;
+
+	for (unsigned j = 0; i < a->nguards && j < b->nguards; j++)
+		if (a->guard[i] == b->guard[j])
+			i++;
+	return i == a->nguards;
+}
+
+static void guard_add(struct arc *a, uint32_t generation, bool reads)
+{
+	uint32_t guard = generation * 2 + reads;
+	unsigned i;
+
+	for (i = a->nguards++; i && a->guard[i - 1] > guard; i--)
+		a->guard[i] = a->guard[i - 1];
+	a->guard[i] = guard;
 }
 
 void guards_of(struct thread *t, const struct held *p, struct arc *a)
 {
-	a->guard[a->nguards++] = p->generation * 2 + (READS(p->how) != 0);
-	for (uint32_t i = t->base; i < t->depth && a->nguards < ARRAY_SIZE(a->guard); i++) {
+	a->nguards = 0;
+	guard_add(a, p->generation, READS(p->how));
+	for (uint32_t i = t->base; i < t->depth; i++) {
 		struct held *h = &t->held[i];
 
 		if (h->generation != p->generation && !instance_stale(h))
-			a->guard[a->nguards++] = h->generation * 2 + (READS(h->how) != 0);
+			guard_add(a, h->generation, READS(h->how));
 	}
-	for (unsigned i = 0; i < ARRAY_SIZE(t->once) && a->nguards < ARRAY_SIZE(a->guard); i++)
+	for (unsigned i = 0; i < ONCE; i++)
 		if (t->once[i])
-			a->guard[a->nguards++] = t->once[i] * 2 + 1;
+			guard_add(a, t->once[i], true);
 }
 
 void lockdep_once_done(const void *once)

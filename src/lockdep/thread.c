@@ -106,7 +106,7 @@ void lockdep_thread_exit(bool in_reader)
 	memset(t->held, 0, t->depth * sizeof(*t->held)); /* above depth all are 0 */
 	t->depth = t->base = t->beyond = t->nesting = t->unnested = t->preempt = 0;
 	t->handles = 0;
-	t->ntook = 0;
+	t->ntook = t->waited = t->told = 0;
 	memset(t->once, 0, sizeof(t->once));
 	t->once_chain = 0;
 	t->segment = 0;

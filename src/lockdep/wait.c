@@ -129,7 +129,15 @@ void lockdep_wait_end(void)
 	struct thread *t = thread_here();
 
 	if (t)
-		t->ntook = 0;
+		t->waited = t->ntook;
+}
+
+/* How many of took[], the last ones, are of the time since its last wait. */
+static uint32_t took_lately(const struct thread *t)
+{
+	uint32_t n = t->ntook - t->waited;
+
+	return n < TOOK ? n : TOOK;
 }
 
 /*
@@ -149,12 +157,12 @@ static struct event *event_here(struct thread *t, const void *object)
 
 static void event_compare(struct thread *t, struct event *e, bool remembered)
 {
-	uint32_t n = t->ntook < TOOK ? t->ntook : TOOK;
+	uint32_t n = took_lately(t);
 
 	if (!slow_begin(t))
 		return;
-	for (uint32_t i = 0; i < n; i++) {
-		struct taken took = taken_from(t, &t->took[i]);
+	for (uint32_t i = 1; i <= n; i++) {
+		struct taken took = taken_from(t, &t->took[(t->ntook - i) % TOOK]);
 
 		if (remembered)
 			remember(e->took, &e->ntook, &took);
@@ -173,14 +181,22 @@ void lockdep_event(const void *object, bool remembered, unsigned times)
 	if (!e)
 		return;
 	before = __atomic_fetch_add(&e->caused, 1, __ATOMIC_RELAXED);
-	if (unlikely(before < times && t->ntook && (remembered || load(&tables->nwaits))))
+	if (unlikely(before < times && took_lately(t) && (remembered || load(&tables->nwaits))))
 		event_compare(t, e, remembered);
 	/*
 	 * Forget the locks that this thread took before it signalled the condition: a thread that
 	 * waited for it is past them, and may join this thread with the same lock held.
 	 */
 	if (!remembered)
-		t->ntook = 0;
+		t->waited = t->ntook;
+	t->told = t->ntook;
+}
+
+bool lockdep_tells_nobody(void)
+{
+	struct thread *t = thread_here();
+
+	return t && t->told != t->ntook;
 }
 
 void lockdep_condition_begin(const void *c, const void *mutex, const void *ip)

@@ -64,20 +64,22 @@ static void release_robust(void)
 static void on_thread_exit(void *unused)
 {
 	int saved = errno;
+	bool silent;
 
 	if (++me.exit_rounds < PTHREAD_DESTRUCTOR_ITERATIONS) {
 		pthread_setspecific(exit_key, &me);
 	} else if (counting) {
 		counts_thread_exit();
-		thread_over();
+		thread_over(false);
 	} else {
 		loader_left();
 		release_robust();
 		lockdep_leave(&semaphore_type); /* it may stand for an event */
 		lockdep_leave(&limit_type);
+		silent = lockdep_tells_nobody();
 		lockdep_event((const void *)pthread_self(), true, UINT32_MAX);
 		lockdep_engine.thread_exit(in_reader());
-		thread_over();
+		thread_over(silent);
 	}
 	errno = saved;
 }

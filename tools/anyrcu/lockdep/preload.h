@@ -62,7 +62,8 @@
 	F(pthread_spin_unlock) \
 	F(pthread_cond_clockwait) \
 	F(pthread_barrier_init) F(pthread_barrier_destroy) F(pthread_barrier_wait) \
-	F(pthread_create) F(pthread_join) F(pthread_once) \
+	F(pthread_create) F(pthread_join) F(pthread_tryjoin_np) F(pthread_timedjoin_np) \
+	F(pthread_clockjoin_np) F(pthread_once) \
 	F(sem_init) F(sem_open) F(sem_destroy) F(sem_post) F(sem_wait) F(sem_trywait) \
 	F(sem_timedwait) F(sem_clockwait) \
 	F(sleep) F(usleep) F(nanosleep) F(clock_nanosleep) F(poll) F(select) F(epoll_wait) \
@@ -191,7 +192,7 @@ static inline bool watched_or_counted(void)
  */
 const struct anyrcu_lock_class_key *class_of_caller(const void *ip);
 
-/* Threads that were created, and have not ended, and the first. */
+/* Threads that were created and may still run, as far as the others know; and the first. */
 extern uint32_t threads;
 
 /* Signals that have handlers, but for those of faults. */
@@ -238,7 +239,8 @@ void loader_left(void);
 extern struct lockdep_unsafe allocator;
 
 void thread_begins(void);
-void thread_over(void);
+/* @silent: others know of its end only if they join it. */
+void thread_over(bool silent);
 
 extern const struct anyrcu_lock_type mutex_type, rwlock_type, semaphore_type, limit_type;
 

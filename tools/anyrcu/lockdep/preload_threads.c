@@ -16,6 +16,32 @@
 
 uint32_t threads = 1;
 
+/*
+ * Threads that have ended without a word to others, by pthread_self(): they count as running until
+ * they are joined. 0: none. Written by the thread itself, and by who joins it or has its name next.
+ */
+static uintptr_t lingering[1024];
+
+/* True: it was one of these. */
+static bool linger_end(uintptr_t thread)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(lingering); i++)
+		if (load(&lingering[i]) == thread) {
+			store(&lingering[i], 0);
+			return true;
+		}
+	return false;
+}
+
+/* False: there is no room. */
+static bool linger(uintptr_t thread)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(lingering); i++)
+		if (!load(&lingering[i]) && cmpxchg(&lingering[i], (uintptr_t)0, thread))
+			return true;
+	return false;
+}
+
 struct beginning {
 	uint32_t taken;
 	union {
@@ -56,7 +82,8 @@ static void begin(const struct beginning *b, uintptr_t top)
 	stack_is(top, b->stack_size);
 	if (!watched())
 		return;
-	/* of one before, that was detached */
+	/* of one before, that was detached: nobody learns of its end any more */
+	linger_end((uintptr_t)pthread_self());
 	lockdep_event_forget((const void *)pthread_self(), true);
 	lockdep_thread_end_is((const void *)pthread_self());
 }
@@ -162,7 +189,7 @@ void thread_begins(void)
 }
 
 /* Its stack, and its thread-local variables behind it, will be another's. */
-void thread_over(void)
+void thread_over(bool silent)
 {
 	uintptr_t end = me.stack + me.stack_size, self = (uintptr_t)pthread_self();
 
@@ -171,7 +198,8 @@ void thread_over(void)
 	lockdep_forget((const void *)me.stack,
 		       (const void *)(self > end && self - end < (1u << 20) ? self : end));
 	me.stack_size = 0;
-	__atomic_fetch_sub(&threads, 1, __ATOMIC_RELAXED);
+	if (!silent || !linger(self))
+		__atomic_fetch_sub(&threads, 1, __ATOMIC_RELAXED);
 }
 
 /* ---- its end ---- */
@@ -208,8 +236,11 @@ static void end_join(struct join *j)
 /* The next thread may have the same name, and an end of its own. */
 static inline void joined(const void *thread)
 {
-	if (watched())
-		lockdep_event_forget(thread, false);
+	if (!watched())
+		return;
+	if (linger_end((uintptr_t)thread))
+		__atomic_fetch_sub(&threads, 1, __ATOMIC_RELAXED);
+	lockdep_event_forget(thread, false);
 }
 
 EXPORT int pthread_join(pthread_t thread, void **result)
@@ -232,6 +263,30 @@ EXPORT int thrd_join(thrd_t thread, int *result)
 	if (error == thrd_success)
 		joined((const void *)thread);
 	return error;
+}
+
+#define joins(thread, join)                            \
+	({                                             \
+		int error_ = (join);                   \
+		if (!error_)                           \
+			joined((const void *)(thread)); \
+		error_;                                \
+	})
+
+EXPORT int pthread_tryjoin_np(pthread_t thread, void **result)
+{
+	return joins(thread, real.pthread_tryjoin_np(thread, result));
+}
+
+EXPORT int pthread_timedjoin_np(pthread_t thread, void **result, const struct timespec *until)
+{
+	return joins(thread, real.pthread_timedjoin_np(thread, result, until));
+}
+
+EXPORT int pthread_clockjoin_np(pthread_t thread, void **result, clockid_t clock,
+				const struct timespec *until)
+{
+	return joins(thread, real.pthread_clockjoin_np(thread, result, clock, until));
 }
 
 /* ---- once: whoever comes while another is at it waits ---- */
