@@ -76,6 +76,7 @@ static void on_thread_exit(void *unused)
 		release_robust();
 		lockdep_leave(&semaphore_type); /* it may stand for an event */
 		lockdep_leave(&limit_type);
+		files_leave();
 		silent = lockdep_tells_nobody();
 		lockdep_event((const void *)pthread_self(), true, UINT32_MAX);
 		lockdep_engine.thread_exit(in_reader());
@@ -165,6 +166,7 @@ static void in_child(void)
 {
 	in_forked_child = true;
 	threads = 1;
+	files_fork();
 	me.tid = port_tid();
 	port_process();
 	lockdep_fork_child();

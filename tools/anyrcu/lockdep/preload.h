@@ -10,7 +10,9 @@
  *   preload_rwlocks.c  read-write locks, spinlocks
  *   preload_counts.c   what locks cost
  *   preload_signals.c  handlers and masks
- *   preload_waits.c    conditions, semaphores, barriers, sleep
+ *   preload_waits.c    conditions, barriers, sleep
+ *   preload_semaphores.c  semaphores of POSIX and System V
+ *   preload_files.c    pipes, event counters, locked files
  *   preload_threads.c  threads, and what is done once
  *   preload_libraries.c  streams, GLib, Qt, OpenMP
  *   preload_loader.c   the dynamic loader
@@ -27,6 +29,7 @@
 #include <lockdep/lockdep.h>
 #include <port/process.h>
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <link.h>
 #include <poll.h>
 #include <pthread.h>
@@ -39,8 +42,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/select.h>
+#include <sys/sem.h>
+#include <sys/socket.h>
 #include <threads.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -65,7 +72,9 @@
 	F(pthread_create) F(pthread_join) F(pthread_tryjoin_np) F(pthread_timedjoin_np) \
 	F(pthread_clockjoin_np) F(pthread_once) \
 	F(sem_init) F(sem_open) F(sem_destroy) F(sem_post) F(sem_wait) F(sem_trywait) \
-	F(sem_timedwait) F(sem_clockwait) \
+	F(sem_timedwait) F(sem_clockwait) F(semtimedop) F(semctl) \
+	F(pipe2) F(socketpair) F(eventfd) F(read) F(write) F(close) F(dup2) F(dup3) F(flock) \
+	F(fcntl) \
 	F(sleep) F(usleep) F(nanosleep) F(clock_nanosleep) F(poll) F(select) F(epoll_wait) \
 	F(ppoll) F(pselect) F(epoll_pwait) \
 	F(fflush) F(fputs) F(fputc) F(fwrite) F(puts) F(putchar) F(vfprintf) F(flockfile) \
@@ -237,6 +246,14 @@ static inline void left(const volatile void *lock, const void *ip)
 void loader_left(void);
 
 extern struct lockdep_unsafe allocator;
+
+/* ---- preload_files.c ---- */
+
+/* The descriptor is about to be closed; it will be something else. */
+void file_closes(int fd);
+/* In the child of a fork; and at the end of a thread: locks of files are not a thread's. */
+void files_fork(void);
+void files_leave(void);
 
 void thread_begins(void);
 /* @silent: others know of its end only if they join it. */

@@ -188,8 +188,10 @@ EXPORT int fclose(FILE *f)
 {
 	if (enter_stream(f, CALLER))
 		left(f, CALLER);
-	if (f && watched())
+	if (f && watched()) {
 		lockdep_forget(f, (char *)f + 1);
+		file_closes(fileno_unlocked(f));
+	}
 	return real.fclose(f);
 }
 

@@ -17,6 +17,7 @@
 
 #include "lockdep/notices.h"
 #include "lockdep/preload.h"
+#include "lockdep/preload_counters.h"
 #include "lockdep/preload_locks.h"
 
 /* ---- names of locks ---- */
@@ -29,7 +30,7 @@ static bool is_shared(const struct lockdep_ordered *l)
 		return load(&((const pthread_mutex_t *)l->lock)->__data.__kind) & SHARED;
 	if (l->type == &rwlock_type)
 		return load(&((const pthread_rwlock_t *)l->lock)->__data.__shared);
-	return false;
+	return l->type == &semaphore_type || object_name(l->lock);
 }
 
 /* A line of /proc/self/maps: BEGIN-END PERMISSIONS OFFSET MAJOR:MINOR INODE PATH */
@@ -61,7 +62,7 @@ static void read_byte(struct mapping *m, unsigned *n, char c)
  * 0: the memory is not shared; UNKNOWN_NAME: that cannot be told. By raw calls, as a handler may be
  * here, and open() and read() are cancellation points.
  */
-static uint64_t name_of(const void *lock)
+static uint64_t name_of_memory(const void *lock)
 {
 	int fd = syscall(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC, 0);
 	struct mapping m = { 0 };
@@ -88,6 +89,11 @@ static uint64_t name_of(const void *lock)
 		return UNKNOWN_NAME;
 	syscall(SYS_close, fd);
 	return name;
+}
+
+static uint64_t name_of(const void *lock)
+{
+	return object_name(lock) ?: name_of_memory(lock);
 }
 
 /* ---- orders ---- */

@@ -1,17 +1,6 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
-/*
- * Conditions, semaphores, barriers, and what merely sleeps.
- *
- * A semaphore that was initialised with 1 is taken for a lock, until somebody posts it who has not
- * waited for it: then it stands for events, as all others do. One that was initialised with a few
- * stands for events too, and beside that, as long as it is posted by those who have waited for it,
- * limits how many threads go on.
- */
+/* Conditions, barriers, and what merely sleeps. */
 #define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
-#include <stdarg.h>
-
 #include "lockdep/preload_counts.h"
 
 static inline void might_sleep(const char *what, const void *ip)
@@ -192,152 +181,7 @@ EXPORT int pthread_barrier_wait(pthread_barrier_t *b)
 	return result;
 }
 
-/* ---- semaphores ---- */
-
-const struct anyrcu_lock_type semaphore_type = { "semaphore", ANYRCU_WAIT_CONFIG,
-						 ANYRCU_WAIT_SLEEP };
-
-const struct anyrcu_lock_type limit_type = { "semaphore", ANYRCU_WAIT_INV, ANYRCU_WAIT_SLEEP };
-#define LIMIT_MAX 16
-
-/* Whatever it was, it is no longer. */
-static void forget_semaphore(sem_t *s)
-{
-	if (!me.handlers && lockdep_known(s) && lockdep_engine.is_held(s) == 1)
-		lockdep_engine.release(s, NULL);
-	lockdep_forget(s, (char *)s + 1);
-}
-
-EXPORT int sem_init(sem_t *s, int shared, unsigned value)
-{
-	if (watched()) {
-		lockdep_event_forget(s, false);
-		forget_semaphore(s);
-		if (value == 1)
-			lockdep_engine.init(s, &semaphore_type, NULL, class_of_caller(CALLER),
-					    CALLER);
-		if (value > 1 && value <= LIMIT_MAX && !shared) {
-			lockdep_engine.init(s, &limit_type, NULL, class_of_caller(CALLER), CALLER);
-			lockdep_limit(s, value);
-		}
-	}
-	return real.sem_init(s, shared, value);
-}
-
-/* One that begins as 1, or is 1 now, may be a lock. */
-EXPORT sem_t *sem_open(const char *name, int flags, ...)
-{
-	mode_t mode = 0;
-	unsigned first = 0;
-	va_list args;
-	sem_t *s;
-	int value;
-
-	va_start(args, flags);
-	if (flags & O_CREAT) {
-		mode = va_arg(args, mode_t);
-		first = va_arg(args, unsigned);
-	}
-	va_end(args);
-	watched();
-	s = real.sem_open(name, flags, mode, first);
-	if (s != SEM_FAILED && watched() && !lockdep_known(s) && sem_getvalue(s, &value) == 0 &&
-	    value == 1)
-		lockdep_engine.init(s, &semaphore_type, NULL, class_of_caller(CALLER), CALLER);
-	return s;
-}
-
-EXPORT int sem_destroy(sem_t *s)
-{
-	if (watched()) {
-		lockdep_event_forget(s, false);
-		forget_semaphore(s);
-	}
-	return real.sem_destroy(s);
-}
-
-/* Who has it and waits again waits for somebody else. */
-static bool is_lock(sem_t *s)
-{
-	if (!lockdep_known(s) || lockdep_is_limited(s))
-		return false;
-	if (!me.handlers && lockdep_engine.is_held(s) != 1)
-		return true;
-	forget_semaphore(s);
-	return false;
-}
-
-/* One of those that it lets in. */
-static void enter_limit(sem_t *s, const void *ip)
-{
-	if (!me.handlers && lockdep_is_limited(s) && lockdep_engine.is_held(s) != 1)
-		lockdep_engine.acquire(s, &limit_type, ANYRCU_LOCK_READ | ANYRCU_LOCK_TRY, 0, NULL,
-				       ip);
-}
-
-EXPORT int sem_post(sem_t *s)
-{
-	bool limited;
-
-	if (!watched())
-		return real.sem_post(s);
-	limited = lockdep_is_limited(s);
-	if (!me.handlers && lockdep_known(s) && lockdep_engine.is_held(s) == 1) {
-		lockdep_engine.release(s, CALLER);
-		if (!limited)
-			return real.sem_post(s);
-	} else if (lockdep_known(s)) {
-		lockdep_forget(s, (char *)s + 1);
-	}
-	if (!me.handlers)
-		lockdep_event(s, true, 1);
-	return real.sem_post(s);
-}
-
-EXPORT int sem_wait(sem_t *s)
-{
-	bool told = watched(), lock = told && is_lock(s);
-	int result, error;
-
-	if (told) {
-		loader_over();
-		might_sleep("sem_wait", CALLER);
-		if (lock)
-			lockdep_engine.acquire(s, &semaphore_type, ANYRCU_LOCK_WRITE, 0, NULL,
-					       CALLER);
-		else
-			lockdep_wait_begin(s, "sem_wait");
-	}
-	result = real.sem_wait(s);
-	if (!told)
-		return result;
-	error = errno;
-	if (lock && result != 0)
-		lockdep_engine.release(s, CALLER);
-	else if (!lock)
-		lockdep_wait_end();
-	if (result == 0)
-		enter_limit(s, CALLER);
-	errno = error;
-	return result;
-}
-
-#define try_sem(s, try)                                                                      \
-	({                                                                                   \
-		int result_ = (try);                                                         \
-		if (result_ == 0 && watched() && is_lock(s))                                 \
-			lockdep_engine.acquire(s, &semaphore_type,                           \
-					       ANYRCU_LOCK_WRITE | ANYRCU_LOCK_TRY, 0, NULL, \
-					       CALLER);                                      \
-		else if (result_ == 0 && watched())                                          \
-			enter_limit(s, CALLER);                                              \
-		result_;                                                                     \
-	})
-
-EXPORT int sem_trywait(sem_t *s)
-{
-	return try_sem(s, real.sem_trywait(s));
-}
+/* ---- sleep ---- */
 
 #define sleep_in(what, call)                       \
 	({                                         \
@@ -345,18 +189,6 @@ EXPORT int sem_trywait(sem_t *s)
 			might_sleep(what, CALLER); \
 		call;                              \
 	})
-
-EXPORT int sem_timedwait(sem_t *s, const struct timespec *until)
-{
-	return sleep_in("sem_timedwait", try_sem(s, real.sem_timedwait(s, until)));
-}
-
-EXPORT int sem_clockwait(sem_t *s, clockid_t clock, const struct timespec *until)
-{
-	return sleep_in("sem_clockwait", try_sem(s, real.sem_clockwait(s, clock, until)));
-}
-
-/* ---- sleep ---- */
 
 EXPORT unsigned sleep(unsigned seconds)
 {
