@@ -12,12 +12,13 @@ static void held_wrong(struct thread *t, enum anyrcu_lockdep_rule rule, struct h
 	report_end(t);
 }
 
-static void held_by_other(struct thread *t, const void *lock, const char *what, const void *ip)
+static void held_by_other(struct thread *t, enum anyrcu_lockdep_rule rule, const void *lock,
+			  const char *what, const void *ip)
 {
 	struct thread *holder = held_by_whom(t, lock);
 	struct held h = { .lock = lock, .ip = ip };
 
-	if (!holder || !report_begin(ANYRCU_LOCKDEP_FREED, (uintptr_t)lock, (uintptr_t)ip))
+	if (!holder || !report_begin(rule, (uintptr_t)lock, (uintptr_t)ip))
 		return;
 	say("thread %u %s a lock that thread %u holds, at %a:\n", (uint64_t)t->tid, what,
 	    (uint64_t)holder->tid, ip);
@@ -35,6 +36,8 @@ void lockdep_init(const void *lock, const struct anyrcu_lock_type *type, const c
 		return;
 	if ((h = held_find(t, lock)))
 		held_wrong(t, ANYRCU_LOCKDEP_REINIT, h, "initialises", ip);
+	else if (host->by_instance && lock_find(lock))
+		held_by_other(t, ANYRCU_LOCKDEP_REINIT, lock, "initialises", ip);
 	lock_forget(lock);
 	class_make(lock, type, name, key ? (const void *)key : ip, 0);
 	slow_end(t);
@@ -50,7 +53,7 @@ void lockdep_destroy(const void *lock, const void *ip)
 	if ((h = held_find(t, lock)))
 		held_wrong(t, ANYRCU_LOCKDEP_FREED, h, "destroys", ip);
 	else if (host->by_instance)
-		held_by_other(t, lock, "destroys", ip);
+		held_by_other(t, ANYRCU_LOCKDEP_FREED, lock, "destroys", ip);
 	lock_forget(lock);
 	slow_end(t);
 }
@@ -72,7 +75,8 @@ void lockdep_free(const void *p, size_t size, const void *ip)
 	}
 	if (slow_begin(t)) {
 		if (host->by_instance)
-			held_by_other(t, lock_within(p, (const char *)p + size),
+			held_by_other(t, ANYRCU_LOCKDEP_FREED,
+				      lock_within(p, (const char *)p + size),
 				      "frees memory with", ip);
 		locks_forget(p, (const char *)p + size);
 		slow_end(t);

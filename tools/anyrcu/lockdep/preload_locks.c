@@ -125,16 +125,45 @@ struct timespec lock_soon(void)
 	return t;
 }
 
+/*
+ * A copy of a mutex that was initialised has the same bytes as one that is new. So a plain one gets
+ * a mark: its address, in words that glibc uses in robust ones alone. They are inverted, so that a
+ * collector of garbage does not take it for a reference.
+ */
+static uintptr_t *mark_of(pthread_mutex_t *m)
+{
+	return (uintptr_t *)((char *)m + sizeof(*m) - sizeof(uintptr_t));
+}
+
+static void mark(pthread_mutex_t *m)
+{
+	if (load(&m->__data.__kind) == PTHREAD_MUTEX_TIMED_NP && sizeof(long) == 8)
+		store(mark_of(m), ~(uintptr_t)m);
+}
+
+/* Memory that was moved by realloc() has the mark of where nothing is any more. */
+static inline void check_mark(pthread_mutex_t *m, const void *ip)
+{
+	uintptr_t mark = load(mark_of(m));
+
+	if (unlikely(mark && mark != ~(uintptr_t)m) && sizeof(long) == 8 &&
+	    lockdep_known((const void *)~mark))
+		lockdep_misuse(m, "locks a copy of a mutex that was initialised elsewhere", ip);
+}
+
 EXPORT int pthread_mutex_init(pthread_mutex_t *m, const pthread_mutexattr_t *attr)
 {
-	int shared = 0;
+	int shared = 0, error;
 
 	if (attr)
 		pthread_mutexattr_getpshared(attr, &shared);
 	if (shared && watched())
 		shared_forget(m);
 	lock_init(m, &mutex_type, CALLER);
-	return real.pthread_mutex_init(m, attr);
+	error = real.pthread_mutex_init(m, attr);
+	if (!error && watched())
+		mark(m);
+	return error;
 }
 
 /*
@@ -228,6 +257,8 @@ static int lock_mutex(pthread_mutex_t *m, const void *ip)
 		if (owns(m))
 			return real.pthread_mutex_lock(m);
 		check_kind(m, ip);
+	} else {
+		check_mark(m, ip);
 	}
 	lock_acquire(m, &mutex_type, ANYRCU_LOCK_WRITE, ip);
 	error = real.pthread_mutex_trylock(m);

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * Futexes of the program's own, as they come by syscall(): C++20's atomic waits, latches and
+ * barriers are compiled into the program and call it.
+ *
+ * Who wakes all that wait for a word has done what they wait for: that is an event. Who wakes one
+ * may have unlocked a lock. When such a lock was taken is not seen, as that is no system call, so
+ * it is not known which locks the thread had taken before that: nothing is concluded from it.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+
+#include "lockdep/preload.h"
+
+#define ARGUMENTS 6
+
+/* A wait for a lock that is known, as GLib's, was told by the function that takes it. */
+static bool waits(const long a[ARGUMENTS])
+{
+	long command = a[1] & FUTEX_CMD_MASK;
+
+	return (command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET) && !a[3] &&
+	       !lockdep_known((const void *)a[0]);
+}
+
+static bool wakes_all(const long a[ARGUMENTS])
+{
+	long command = a[1] & FUTEX_CMD_MASK;
+
+	return (command == FUTEX_WAKE || command == FUTEX_WAKE_BITSET) && (int)a[2] > 1 &&
+	       !lockdep_known((const void *)a[0]);
+}
+
+static long call(long number, const long a[ARGUMENTS])
+{
+	return real.syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
+/* The word may lie in memory that is another object's soon, so a wait forgets the event. */
+static long futex(const long a[ARGUMENTS], const void *ip)
+{
+	const void *word = (const void *)a[0];
+	bool told = waits(a);
+	long result;
+	int error;
+
+	if (told) {
+		loader_over();
+		lockdep_engine.might_sleep("futex", ip);
+		lockdep_wait_begin(word, "futex");
+	} else if (!me.handlers && wakes_all(a)) {
+		lockdep_event(word, false, 8);
+	}
+	result = call(SYS_futex, a);
+	error = errno;
+	if (told) {
+		lockdep_wait_end();
+		if (lockdep_holds())
+			lockdep_event_forget(word, false);
+	}
+	errno = error;
+	return result;
+}
+
+EXPORT long syscall(long number, ...)
+{
+	long a[ARGUMENTS];
+	va_list args;
+
+	va_start(args, number);
+	for (unsigned i = 0; i < ARGUMENTS; i++)
+		a[i] = va_arg(args, long);
+	va_end(args);
+	if (unlikely(!real.syscall))
+		watched();
+	if (number == SYS_futex && watched())
+		return futex(a, CALLER);
+	return call(number, a);
+}
