@@ -75,7 +75,7 @@
 	F(sem_init) F(sem_open) F(sem_destroy) F(sem_post) F(sem_wait) F(sem_trywait) \
 	F(sem_timedwait) F(sem_clockwait) F(semtimedop) F(semctl) \
 	F(pipe2) F(socketpair) F(eventfd) F(read) F(write) F(close) F(dup2) F(dup3) F(flock) \
-	F(fcntl) F(syscall) \
+	F(fcntl) \
 	F(sleep) F(usleep) F(nanosleep) F(clock_nanosleep) F(poll) F(select) F(epoll_wait) \
 	F(ppoll) F(pselect) F(epoll_pwait) \
 	F(fflush) F(fputs) F(fputc) F(fwrite) F(puts) F(putchar) F(vfprintf) F(flockfile) \
