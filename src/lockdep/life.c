@@ -76,8 +76,8 @@ void lockdep_free(const void *p, size_t size, const void *ip)
 	if (slow_begin(t)) {
 		if (host->by_instance)
 			held_by_other(t, ANYRCU_LOCKDEP_FREED,
-				      lock_within(p, (const char *)p + size),
-				      "frees memory with", ip);
+				      lock_within(p, (const char *)p + size), "frees memory with",
+				      ip);
 		locks_forget(p, (const char *)p + size);
 		slow_end(t);
 	}

@@ -307,6 +307,68 @@ static void many_locks(void)
 		in_order(&many[19999], &gate);
 }
 
+/* The gate is taken with many other locks held, of which the two threads have none in common. */
+THREAD(deep_a_then_b)
+{
+	for (int i = 0; i < 20; i++)
+		lock(&many[i]);
+	lock(&gate);
+	in_order(&a, &b);
+	unlock(&gate);
+	for (int i = 20; i--;)
+		unlock(&many[i]);
+	return arg;
+}
+
+THREAD(deep_b_then_a)
+{
+	for (int i = 20; i < 40; i++)
+		lock(&many[i]);
+	if (!wrong)
+		lock(&gate);
+	in_order(&b, &a);
+	if (!wrong)
+		unlock(&gate);
+	for (int i = 40; i-- > 20;)
+		unlock(&many[i]);
+	return arg;
+}
+
+static void deep_gate(void)
+{
+	run(deep_a_then_b, NULL);
+	run(deep_b_then_a, NULL);
+}
+
+/* The same with an object that comes and goes: each order is another's. */
+THREAD(deep_object)
+{
+	pthread_mutex_t *m = new_mutex();
+	int first = arg ? 0 : 20;
+
+	for (int i = first; i < first + 20; i++)
+		lock(&many[i]);
+	if (!wrong || arg)
+		lock(&gate);
+	if (arg)
+		in_order(m, &a);
+	else
+		in_order(&a, m);
+	if (!wrong || arg)
+		unlock(&gate);
+	for (int i = first + 20; i-- > first;)
+		unlock(&many[i]);
+	pthread_mutex_destroy(m);
+	free(m);
+	return NULL;
+}
+
+static void deep_gate_of_objects(void)
+{
+	for (long i = 0; i < 4; i++)
+		run(deep_object, (void *)(i % 2));
+}
+
 static void much_unmapped(void)
 {
 	void *p;
@@ -340,6 +402,8 @@ static const struct kind kinds[] = {
 	KIND(moved),
 	KIND(reallocated),
 	KIND(many_locks),
+	KIND(deep_gate),
+	KIND(deep_gate_of_objects),
 	KIND(much_unmapped),
 };
 KINDS_MAIN(kinds)

@@ -3,10 +3,13 @@
 #include "kinds.h"
 
 #include <atomic>
+#include <barrier>
 #include <chrono>
 #include <condition_variable>
 #include <functional>
+#include <latch>
 #include <mutex>
+#include <semaphore>
 #include <shared_mutex>
 #include <stop_token>
 #include <streambuf>
@@ -213,6 +216,96 @@ static void recursive_for_a_while()
 	});
 }
 
+// ---- waits that are compiled into the program ----
+
+static void latch()
+{
+	std::latch done(1);
+	std::mutex m;
+	std::atomic<bool> had{ false };
+	std::jthread t([&] {
+		{
+			guard held(m);
+		}
+		had = true;
+		first_sleeps();
+		done.count_down();
+	});
+
+	while (!had)
+		std::this_thread::yield();
+	std::unique_lock<std::mutex> held(m, std::defer_lock);
+	if (wrong)
+		held.lock();
+	done.wait();
+}
+
+static void atomic_wait()
+{
+	std::atomic<bool> ready{ false }, had{ false };
+	std::mutex m;
+	std::jthread t([&] {
+		{
+			guard held(m);
+		}
+		had = true;
+		first_sleeps();
+		ready = true;
+		ready.notify_one();
+	});
+
+	while (!had)
+		std::this_thread::yield();
+	std::unique_lock<std::mutex> held(m, std::defer_lock);
+	if (wrong)
+		held.lock();
+	ready.wait(false);
+}
+
+static void counted_down()
+{
+	std::counting_semaphore<8> posted(0);
+	std::mutex m;
+	std::atomic<bool> had{ false };
+	std::jthread t([&] {
+		{
+			guard held(m);
+		}
+		had = true;
+		first_sleeps();
+		posted.release(2);
+	});
+
+	while (!had)
+		std::this_thread::yield();
+	std::unique_lock<std::mutex> held(m, std::defer_lock);
+	if (wrong)
+		held.lock();
+	posted.acquire();
+}
+
+static void arrival()
+{
+	std::barrier phase(2);
+	std::mutex m;
+	std::atomic<bool> had{ false };
+	std::jthread t([&] {
+		{
+			guard held(m);
+		}
+		had = true;
+		first_sleeps();
+		phase.arrive_and_wait();
+	});
+
+	while (!had)
+		std::this_thread::yield();
+	std::unique_lock<std::mutex> held(m, std::defer_lock);
+	if (wrong)
+		held.lock();
+	phase.arrive_and_wait();
+}
+
 static const kind kinds[] = {
 	KIND(scope_of_jthread),
 	KIND(stop_callback),
@@ -222,5 +315,9 @@ static const kind kinds[] = {
 	KIND(shared_upgrade),
 	KIND(shared_for_a_while),
 	KIND(recursive_for_a_while),
+	KIND(latch),
+	KIND(atomic_wait),
+	KIND(counted_down),
+	KIND(arrival),
 };
 KINDS_MAIN(kinds)

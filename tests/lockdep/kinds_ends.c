@@ -9,6 +9,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 static sem_t full;
@@ -231,6 +232,70 @@ static void joins_another(void)
 	unlock(&a);
 }
 
+/* ---- a thread that has ended, and what the others know of it ---- */
+
+static long tid;
+static sem_t is_done;
+
+THREAD(b_then_a)
+{
+	in_order(&b, &a);
+	if (arg)
+		sem_post(arg);
+	__atomic_store_n(&tid, syscall(SYS_gettid), __ATOMIC_RELEASE);
+	return arg;
+}
+
+/* Until it is not there, which no program may rely on. */
+static void is_gone(void)
+{
+	char name[64];
+
+	while (!__atomic_load_n(&tid, __ATOMIC_ACQUIRE))
+		sched_yield();
+	snprintf(name, sizeof(name), "/proc/self/task/%ld", tid);
+	while (access(name, F_OK) == 0)
+		sched_yield();
+}
+
+static void ended(void)
+{
+	pthread_t t;
+
+	pthread_create(&t, NULL, b_then_a, NULL);
+	is_gone();
+	if (!wrong)
+		pthread_join(t, NULL);
+	in_order(&a, &b);
+	if (wrong)
+		pthread_join(t, NULL);
+}
+
+static void ended_joined_by_trying(void)
+{
+	pthread_t t;
+
+	pthread_create(&t, NULL, b_then_a, NULL);
+	is_gone();
+	if (!wrong && pthread_tryjoin_np(t, NULL) != 0)
+		abort();
+	in_order(&a, &b);
+}
+
+/* It tells that it is past what it does. */
+static void ended_detached(void)
+{
+	pthread_t t;
+
+	sem_init(&is_done, 0, 0);
+	pthread_create(&t, NULL, b_then_a, wrong ? NULL : &is_done);
+	pthread_detach(t);
+	if (!wrong)
+		sem_wait(&is_done);
+	is_gone();
+	in_order(&a, &b);
+}
+
 static const struct kind kinds[] = {
 	KIND(fork_handlers),
 	KIND(processes_in_a_ring),
@@ -240,5 +305,8 @@ static const struct kind kinds[] = {
 	KIND(jump_out_of_handler),
 	KIND(cancelled),
 	KIND(joins_another),
+	KIND(ended),
+	KIND(ended_joined_by_trying),
+	KIND(ended_detached),
 };
 KINDS_MAIN(kinds)

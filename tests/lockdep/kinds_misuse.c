@@ -243,12 +243,69 @@ static void forked_while_held(void)
 	pthread_join(t, NULL);
 }
 
+/* ---- mutexes that are no more, or not yet ---- */
+
+struct object {
+	int value;
+	pthread_mutex_t m;
+};
+
+static void copied(void)
+{
+	struct object *one = calloc(1, sizeof(*one)), *two = calloc(1, sizeof(*two));
+
+	pthread_mutex_init(&one->m, NULL);
+	lock(&one->m);
+	unlock(&one->m);
+	memcpy(two, one, sizeof(*two));
+	if (!wrong)
+		pthread_mutex_init(&two->m, NULL);
+	lock(&two->m);
+	unlock(&two->m);
+}
+
+/* What was moved is no copy. */
+static void moved(void)
+{
+	struct object *one = calloc(1, sizeof(*one)), *two = calloc(1, sizeof(*two));
+
+	pthread_mutex_init(&one->m, NULL);
+	memcpy(two, one, sizeof(*two));
+	if (!wrong)
+		free(one);
+	lock(&two->m);
+	unlock(&two->m);
+}
+
+static void initialised_while_held(void)
+{
+	pthread_t t;
+
+	pthread_mutex_init(&a, NULL);
+	pthread_create(&t, NULL, holds_a, NULL);
+	sem_wait(&up);
+	if (wrong)
+		pthread_mutex_init(&a, NULL);
+	sem_post(&down);
+	pthread_join(t, NULL);
+	if (!wrong)
+		pthread_mutex_init(&a, NULL);
+}
+
 static const struct kind kinds[] = {
-	KIND(poll_opens),	   KIND(before_handler),
-	KIND(fork_in_handler),	   KIND(fault),
-	KIND(allocate_in_handler), KIND(destroyed_by_other),
-	KIND(destroyed),	   KIND(recursive_wait),
-	KIND(sleep_with_spinlock), KIND(unlocked_by_other),
+	KIND(poll_opens),
+	KIND(before_handler),
+	KIND(fork_in_handler),
+	KIND(fault),
+	KIND(allocate_in_handler),
+	KIND(destroyed_by_other),
+	KIND(destroyed),
+	KIND(recursive_wait),
+	KIND(sleep_with_spinlock),
+	KIND(unlocked_by_other),
 	KIND(forked_while_held),
+	KIND(copied),
+	KIND(moved),
+	KIND(initialised_while_held),
 };
 KINDS_MAIN(kinds)

@@ -6,6 +6,7 @@
 #include <semaphore.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 
 /* ---- memory that is made anew at its place ---- */
 
@@ -111,8 +112,40 @@ static void named_semaphores(void)
 	run(semaphores_in_order, wrong ? &a : NULL);
 }
 
+/* One order in a process, the other in another. */
+static void in_child(bool outside, pthread_mutex_t *m, sem_t *s)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		if (outside)
+			lock(m);
+		sem_wait(s);
+		if (!outside)
+			lock(m);
+		unlock(m);
+		sem_post(s);
+		_exit(0);
+	}
+	waitpid(pid, NULL, 0);
+}
+
+static void semaphore_of_processes(void)
+{
+	pthread_mutex_t *m =
+		mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pthread_mutexattr_t shared;
+
+	pthread_mutexattr_init(&shared);
+	pthread_mutexattr_setpshared(&shared, PTHREAD_PROCESS_SHARED);
+	pthread_mutex_init(m, &shared);
+	first = make_named('a');
+	in_child(false, m, first);
+	in_child(wrong, m, first);
+}
+
 static const struct kind kinds[] = {
 	KIND(mapped_over), KIND(not_needed),	   KIND(held_signal),
-	KIND(set_signal),  KIND(named_semaphores),
+	KIND(set_signal),  KIND(named_semaphores), KIND(semaphore_of_processes),
 };
 KINDS_MAIN(kinds)

@@ -7,7 +7,6 @@
 #include <barrier>
 #include <chrono>
 #include <functional>
-#include <latch>
 #include <mutex>
 #include <semaphore>
 #include <thread>
@@ -18,28 +17,6 @@ using guard = std::lock_guard<std::mutex>;
 static void in_thread(const std::function<void()> &f)
 {
 	std::jthread t(f);
-}
-
-static void latch()
-{
-	std::latch done(1);
-	std::mutex m;
-	std::atomic<bool> had{ false };
-	std::jthread t([&] {
-		{
-			guard held(m);
-		}
-		had = true;
-		first_sleeps();
-		done.count_down();
-	});
-
-	while (!had)
-		std::this_thread::yield();
-	std::unique_lock<std::mutex> held(m, std::defer_lock);
-	if (wrong)
-		held.lock();
-	done.wait();
 }
 
 static void completion_of_barrier()
@@ -86,28 +63,6 @@ static void semaphore_as_lock()
 	});
 }
 
-static void atomic_wait()
-{
-	std::atomic<bool> ready{ false }, had{ false };
-	std::mutex m;
-	std::jthread t([&] {
-		{
-			guard held(m);
-		}
-		had = true;
-		first_sleeps();
-		ready = true;
-		ready.notify_one();
-	});
-
-	while (!had)
-		std::this_thread::yield();
-	std::unique_lock<std::mutex> held(m, std::defer_lock);
-	if (wrong)
-		held.lock();
-	ready.wait(false);
-}
-
 static std::mutex static_lock;
 
 struct made_with_lock {
@@ -139,10 +94,8 @@ static void static_variable()
 }
 
 static const kind kinds[] = {
-	KIND(latch),
 	KIND(completion_of_barrier),
 	KIND(semaphore_as_lock),
-	KIND(atomic_wait),
 	KIND(static_variable),
 };
 KINDS_MAIN(kinds)

@@ -242,7 +242,8 @@ EXPORT ssize_t write(int fd, const void *from, size_t n)
 
 	watched();
 	if (unlikely(r))
-		wrote(fd, n == sizeof(eventfd_t) && r == descriptor(fd) ? *(const uint64_t *)from : n,
+		wrote(fd,
+		      r == descriptor(fd) && n == sizeof(eventfd_t) ? *(const eventfd_t *)from : n,
 		      CALLER);
 	return real.write(fd, from, n);
 }

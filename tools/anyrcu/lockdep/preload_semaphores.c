@@ -197,12 +197,12 @@ EXPORT int sem_wait(sem_t *s)
 	return result;
 }
 
-#define try_sem(s, try)                        \
-	({                                     \
-		int result_ = (try);           \
-		if (result_ == 0 && watched()) \
+#define try_sem(s, try)                         \
+	({                                      \
+		int result_ = (try);            \
+		if (result_ == 0 && watched())  \
 			counter_had(s, CALLER); \
-		result_;                       \
+		result_;                        \
 	})
 
 #define try_sem_until(s, what, try)                               \

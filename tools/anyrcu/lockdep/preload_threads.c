@@ -265,12 +265,12 @@ EXPORT int thrd_join(thrd_t thread, int *result)
 	return error;
 }
 
-#define joins(thread, join)                            \
-	({                                             \
-		int error_ = (join);                   \
-		if (!error_)                           \
+#define joins(thread, join)                             \
+	({                                              \
+		int error_ = (join);                    \
+		if (!error_)                            \
 			joined((const void *)(thread)); \
-		error_;                                \
+		error_;                                 \
 	})
 
 EXPORT int pthread_tryjoin_np(pthread_t thread, void **result)
