@@ -182,8 +182,8 @@ void lockdep_wait_end(void);
  */
 void lockdep_event(const void *object, bool remembered, unsigned times);
 /*
- * Has the calling thread taken locks since it last caused an event? If it ends now, others that
- * have not joined it cannot know that it is past these locks.
+ * Has the calling thread taken locks since it last caused an event, at last one inside another? If
+ * it ends now, others that have not joined it cannot know that it is past these locks.
  */
 bool lockdep_tells_nobody(void);
 /* It is about to wait for condition @c, which releases @mutex. And: the wait is over. */

@@ -7,7 +7,6 @@
 #include <chrono>
 #include <condition_variable>
 #include <functional>
-#include <latch>
 #include <mutex>
 #include <semaphore>
 #include <shared_mutex>
@@ -218,28 +217,6 @@ static void recursive_for_a_while()
 
 // ---- waits that are compiled into the program ----
 
-static void latch()
-{
-	std::latch done(1);
-	std::mutex m;
-	std::atomic<bool> had{ false };
-	std::jthread t([&] {
-		{
-			guard held(m);
-		}
-		had = true;
-		first_sleeps();
-		done.count_down();
-	});
-
-	while (!had)
-		std::this_thread::yield();
-	std::unique_lock<std::mutex> held(m, std::defer_lock);
-	if (wrong)
-		held.lock();
-	done.wait();
-}
-
 static void atomic_wait()
 {
 	std::atomic<bool> ready{ false }, had{ false };
@@ -315,7 +292,6 @@ static const kind kinds[] = {
 	KIND(shared_upgrade),
 	KIND(shared_for_a_while),
 	KIND(recursive_for_a_while),
-	KIND(latch),
 	KIND(atomic_wait),
 	KIND(counted_down),
 	KIND(arrival),

@@ -7,6 +7,7 @@
 #include <barrier>
 #include <chrono>
 #include <functional>
+#include <latch>
 #include <mutex>
 #include <semaphore>
 #include <thread>
@@ -17,6 +18,28 @@ using guard = std::lock_guard<std::mutex>;
 static void in_thread(const std::function<void()> &f)
 {
 	std::jthread t(f);
+}
+
+static void latch()
+{
+	std::latch done(1);
+	std::mutex m;
+	std::atomic<bool> had{ false };
+	std::jthread t([&] {
+		{
+			guard held(m);
+		}
+		had = true;
+		first_sleeps();
+		done.count_down();
+	});
+
+	while (!had)
+		std::this_thread::yield();
+	std::unique_lock<std::mutex> held(m, std::defer_lock);
+	if (wrong)
+		held.lock();
+	done.wait();
 }
 
 static void completion_of_barrier()
@@ -94,6 +117,7 @@ static void static_variable()
 }
 
 static const kind kinds[] = {
+	KIND(latch),
 	KIND(completion_of_barrier),
 	KIND(semaphore_as_lock),
 	KIND(static_variable),

@@ -3,9 +3,10 @@
  * Futexes of the program's own, as they come by syscall(): C++20's atomic waits, latches and
  * barriers are compiled into the program and call it.
  *
- * Who wakes all that wait for a word has done what they wait for: that is an event. Who wakes one
- * may have unlocked a lock. When such a lock was taken is not seen, as that is no system call, so
- * it is not known which locks the thread had taken before that: nothing is concluded from it.
+ * Who wakes all that wait for a word has done what they wait for: that is an event. But who wakes
+ * one, or finds the word 0, may have unlocked a lock. When that was taken is not seen, as it is no
+ * system call, so it is not known which locks the thread had taken before: nothing is concluded
+ * from it. The two highest bits of a lock's word may say who waits.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -27,10 +28,12 @@ static bool waits(const long a[ARGUMENTS])
 
 static bool wakes_all(const long a[ARGUMENTS])
 {
+	const uint32_t WAITERS = UINT32_C(3) << 30;
+	const uint32_t *word = (const uint32_t *)a[0];
 	long command = a[1] & FUTEX_CMD_MASK;
 
 	return (command == FUTEX_WAKE || command == FUTEX_WAKE_BITSET) && (int)a[2] > 1 &&
-	       !lockdep_known((const void *)a[0]);
+	       !lockdep_known(word) && (load(word) & ~WAITERS);
 }
 
 /* Also before the real functions are known. */
