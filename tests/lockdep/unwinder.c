@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /* A program with an unwinder of its own before GCC's, which takes a mutex, as libunwind's does. */
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -23,9 +24,12 @@ static __attribute__((noinline)) void in_order(pthread_mutex_t *first, pthread_m
 	pthread_mutex_unlock(first);
 }
 
+static int past;
+
 static void *waits(void *arg)
 {
 	in_order(&b, &a);
+	__atomic_store_n(&past, 1, __ATOMIC_RELEASE);
 	pthread_mutex_lock(&end);
 	pthread_mutex_unlock(&end);
 	return arg;
@@ -39,6 +43,9 @@ int main(void)
 	/* the main thread is not alone when it takes them */
 	if (pthread_create(&thread, NULL, waits, NULL))
 		return 1;
+	/* at once, the two could deadlock */
+	while (!__atomic_load_n(&past, __ATOMIC_ACQUIRE))
+		sched_yield();
 	in_order(&a, &b);
 	pthread_mutex_unlock(&end);
 	pthread_join(thread, NULL);
