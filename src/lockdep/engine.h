@@ -25,7 +25,7 @@
 #define SEGMENTS 8192
 #define LIMITS 64
 #define FOUND 4096
-#define HELD 128
+#define HELD 256
 #define NESTING 16
 #define FRAMES 24
 
