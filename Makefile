@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT OR GPL-2.0-only
 # A thin front for meson and ninja. Targets: all run run-all test torture interrupt bench fuzz
-# aarch64 mutants kernel deb coverage site install clean. "make" and "make install" need a C
-# compiler, meson, ninja and libc, and install no packages; what the tool can make use of beside is
-# found or left out. The other targets first install what is missing for them (scripts/deps.sh).
+# aarch64 mutants kernel lockdep-programs deb coverage site install clean. "make" and "make install"
+# need a C compiler, meson, ninja and libc, and install no packages; what the tool can make use of
+# beside is found or left out. The other targets first install what is missing for them
+# (scripts/deps.sh).
 
 BUILD ?= build
 PREFIX ?= /usr/local
@@ -83,6 +84,10 @@ foreign:
 	@scripts/deps.sh foreign
 	@tests/foreign/run.sh
 
+# Some 70 programs of Debian's at work under the lock validator; a dozen of them are in "make test".
+lockdep-programs: complete
+	@tests/lockdep-programs.sh $(BUILD)/tools/anyrcu/anyrcu . all
+
 # Debian packages, in the build directory; some minutes.
 deb:
 	@scripts/deb.sh $(BUILD)/deb
@@ -116,4 +121,4 @@ clean:
 	rm -rf $(BUILD) build-*
 
 .PHONY: all complete run run-all test torture interrupt bench fuzz aarch64 mutants kernel \
-	kernel-full foreign deb deb-install site site-check coverage install clean
+	kernel-full foreign lockdep-programs deb deb-install site site-check coverage install clean

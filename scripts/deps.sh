@@ -5,7 +5,7 @@
 # kernel module, kernels of our own, the documentation as HTML and its test, or the programs that
 # lockdep and urcu are tried on need.
 # usage: deps.sh [test | bench | coverage | deb | deb-install | foreign | kernel | kernel-build |
-#                 lockdep | site | site-check | urcu]
+#                 lockdep | lockdep-programs | site | site-check | urcu]
 set -eu
 
 case "${1:-}" in
@@ -23,8 +23,17 @@ systemtap-sdt-dev valgrind g++' ;;
 deb-install) packages='debootstrap' ;;
 foreign) packages='dpkg-dev make gcc pkg-config libjansson-dev liburcu-dev libgnutls28-dev
 libedit-dev liblmdb-dev' ;;
-lockdep) packages='redis-server redis-tools memcached nginx-light libsqlite3-dev xz-utils zstd
-python3 valgrind' ;;
+lockdep) packages='redis-server redis-tools memcached nginx-light libsqlite3-dev xz-utils zstd pigz
+git clang lld python3 valgrind' ;;
+lockdep-programs) packages='pbzip2 lbzip2 plzip pixz p7zip-full ffmpeg x264 x265 aom-tools dav1d
+svt-av1 gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good imagemagick
+graphicsmagick webp sox povray tesseract-ocr tesseract-ocr-eng fonts-dejavu-core bwa minimap2
+samtools stockfish python3-numpy octave r-base-core openscad apache2 curl haproxy lighttpd varnish
+bind9 bind9-dnsutils knot unbound squid mosquitto mosquitto-clients rsyslog bsdutils slapd
+ldap-utils tor transmission-daemon transmission-cli stunnel4 openssl postgresql mariadb-server
+rocksdb-tools ruby guile-3.0 sbcl erlang-base nodejs openjdk-17-jdk-headless gcc make cmake
+ninja-build gdb cargo rustc rsync aria2 sysbench fio qemu-system-x86 qemu-utils xvfb xterm x11-apps
+x11-utils x11-xserver-utils dbus libglib2.0-bin graphviz pulseaudio pulseaudio-utils' ;;
 urcu) packages='knot knot-dnsutils gdnsd lttng-tools liblttng-ust-dev babeltrace2 xfsprogs
 multipath-tools glusterfs-server iproute2 python3' ;;
 *) packages='gcc g++ clang libc6-dev meson ninja-build pkg-config libcmocka-dev liburcu-dev

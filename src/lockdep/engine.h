@@ -24,7 +24,7 @@
 #define SEGMENTS 8192
 #define LIMITS 64
 #define FOUND 4096
-#define HELD 128
+#define HELD 256
 #define ONCE 4
 #define GUARDS (HELD + ONCE)
 #define NESTING 16

@@ -299,9 +299,9 @@ static void many_locks(void)
 {
 	for (int i = 0; i < 20000; i++)
 		in_order(&gate, &many[i]);
-	for (int i = 0; i < 100; i++)
+	for (int i = 0; i < 200; i++)
 		lock(&many[i]);
-	for (int i = 0; i < 100; i++)
+	for (int i = 0; i < 200; i++)
 		unlock(&many[i]);
 	if (wrong)
 		in_order(&many[19999], &gate);

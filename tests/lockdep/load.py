@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR GPL-2.0-only
-"""Clients of a server on a socket: usage: load.py memcached|http SOCKET. Prints a hash of all that
+"""Clients of a server: usage: load.py memcached|http SOCKET|ADDRESS:PORT. Prints a hash of all that
 came back."""
 import hashlib
 import socket
@@ -8,6 +8,9 @@ import threading
 
 
 def connect():
+    address, _, port = sys.argv[2].rpartition(":")
+    if address:
+        return socket.create_connection((address, int(port)))
     s = socket.socket(socket.AF_UNIX)
     s.connect(sys.argv[2])
     return s
