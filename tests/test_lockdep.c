@@ -462,10 +462,10 @@ static void deeper_than_deep(void)
 {
 	begin();
 	for (int round = 0; round < 3; round++) {
-		for (int i = 0; i < 200; i++)
+		for (int i = 0; i < 300; i++)
 			take(&many[i]);
 		CHECK(op->is_held(&A) == -1);
-		for (int i = 0; i < 200; i++)
+		for (int i = 0; i < 300; i++)
 			leave(&many[i]);
 		CHECK(op->is_held(&many[0]) == 0);
 	}

@@ -26,7 +26,7 @@
 #define FOUND 4096
 #define HELD 256
 #define ONCE 4
-#define GUARDS (HELD + ONCE)
+#define GUARDS 36 /* of more, the outermost: a lock that guards is taken before the rest */
 #define NESTING 16
 #define FRAMES 24
 
@@ -166,7 +166,7 @@ struct edge {
 	uint8_t kinds; /* of enum: the kinds that were seen */
 	bool alone; /* seen first when the process had one thread */
 	uint8_t nguards;
-	uint16_t guard[HELD]; /* other classes that were held then */
+	uint16_t guard[GUARDS]; /* other classes that were held then */
 	uint32_t next_after, next_before;
 	uint32_t trace;
 	uint32_t from_generation, to_generation; /* the locks then */

@@ -277,7 +277,7 @@ static struct edge *edge_of(struct thread *t, struct held *p, struct held *n, un
 	e->from_lock = p->lock;
 	e->to_lock = n->lock;
 	e->nguards = 0;
-	for (uint32_t i = t->base; i < t->depth; i++)
+	for (uint32_t i = t->base; i < t->depth && e->nguards < GUARDS; i++)
 		if (&t->held[i] != p && !READS(t->held[i].how) && t->held[i].class > UNVALIDATED)
 			e->guard[e->nguards++] = t->held[i].class;
 	return e;

@@ -56,6 +56,8 @@ static void guard_add(struct arc *a, uint32_t generation, bool reads)
 	uint32_t guard = generation * 2 + reads;
 	unsigned i;
 
+	if (a->nguards == GUARDS)
+		return;
 	for (i = a->nguards++; i && a->guard[i - 1] > guard; i--)
 		a->guard[i] = a->guard[i - 1];
 	a->guard[i] = guard;
