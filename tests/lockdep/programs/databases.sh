@@ -33,8 +33,9 @@ run_postgres() {
 	$watch "$bin/pgbench" $pg -c 8 -j 4 -t 250 postgres | grep 'actually processed'
 	psql $pg -At postgres -c 'select count(*), sum(aid::bigint) from pgbench_accounts' \
 		-c 'select sum(abalance) = (select sum(delta) from pgbench_history)
-			from pgbench_accounts' -c 'vacuum analyze' -c 'create index on pgbench_accounts
-			(bid)' -c 'select bid, count(*) from pgbench_accounts group by bid order by bid'
+			from pgbench_accounts' -c 'vacuum analyze' \
+		-c 'create index on pgbench_accounts (bid)' \
+		-c 'select bid, count(*) from pgbench_accounts group by bid order by bid'
 	kill -INT "$(head -n 1 pg/data/postmaster.pid)"
 	ended
 }
@@ -54,8 +55,10 @@ run_mariadb() {
 	for n in 1 2 3 4; do
 		{
 			for i in $(seq 200); do
-				echo "begin; insert into t (a, b) values ($i, repeat('x', $i % 80));"
-				echo "update t set a = a + 1000 where id = last_insert_id(); commit;"
+				echo "begin; insert into t (a, b)"
+				echo "values ($i, repeat('x', $i % 80));"
+				echo "update t set a = a + 1000"
+				echo "where id = last_insert_id(); commit;"
 			done
 		} | mariadb -S sql -u root d &
 		clients="$clients $!"
@@ -72,7 +75,7 @@ run_rocksdb() {
 	$watch db_bench --db="$dir/rocks" --num=20000 --threads=4 --seed=3 \
 		--benchmarks=fillrandom,readrandom,overwrite,compact,seekrandom,readwhilewriting \
 		--max_background_jobs=4 --write_buffer_size=1000000 --compression_type=none \
-		--histogram=0 2>log | grep -oE '^(fillrandom|readrandom|overwrite|compact|seekrandom|readwhilewriting)'
+		--histogram=0 2>log | grep -oE '^[a-z]+ +: ' | tr -d ' '
 	$watch ldb --db="$dir/rocks" scan --hex 2>>log | sort -u | wc -l |
 		grep -qx '[0-9]*' && echo scanned
 }

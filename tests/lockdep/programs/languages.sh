@@ -49,7 +49,8 @@ run_guile() {
 			(do ((i 0 (+ i 1))) ((= i 500))
 				(with-mutex m (set! n (+ n 1)) (signal-condition-variable c)))
 			(string-length (make-string 100000 #\a))))) (iota 6)))
-		(with-mutex m (let loop () (if (< n 3000) (begin (wait-condition-variable c m) (loop)))))
+		(with-mutex m (let loop () (if (< n 3000)
+			(begin (wait-condition-variable c m) (loop)))))
 		(display (map join-thread threads)) (newline)
 		(gc)
 		(display (par-map (lambda (k) (fold + 0 (iota (* 1000 k)))) (iota 20))) (newline)
@@ -59,10 +60,12 @@ run_guile() {
 run_sbcl() {
 	$watch sbcl --noinform --no-sysinit --no-userinit --non-interactive --eval '
 		(let* ((m (sb-thread:make-mutex)) (q (sb-thread:make-waitqueue)) (n 0)
-		       (threads (loop for k below 4 collect (let ((k k)) (sb-thread:make-thread (lambda ()
+		       (threads (loop for k below 4 collect (let ((k k))
+				(sb-thread:make-thread (lambda ()
 				(loop repeat 200 do
 					(make-list 2000)
-					(sb-thread:with-mutex (m) (incf n) (sb-thread:condition-broadcast q)))
+					(sb-thread:with-mutex (m) (incf n)
+						(sb-thread:condition-broadcast q)))
 				k))))))
 		  (sb-thread:with-mutex (m)
 			(loop until (= n 800) do (sb-thread:condition-wait q m)))
@@ -122,7 +125,9 @@ import java.util.concurrent.locks.*;
 import java.util.stream.*;
 
 public class Work {
-    static synchronized void add(Map<Integer, Integer> map, int n) { map.merge(n % 10, 1, Integer::sum); }
+    static synchronized void add(Map<Integer, Integer> map, int n) {
+        map.merge(n % 10, 1, Integer::sum);
+    }
     public static void main(String[] args) throws Exception {
         ExecutorService pool = Executors.newFixedThreadPool(6);
         Map<Integer, Integer> map = new TreeMap<>();
@@ -141,12 +146,14 @@ public class Work {
         long length = 0;
         for (Future<Integer> f : all) length += f.get();
         pool.shutdown();
-        System.out.println(pool.awaitTermination(60, TimeUnit.SECONDS) + " " + map + sum + " " + length);
+        System.out.println(pool.awaitTermination(60, TimeUnit.SECONDS) + " " + map + sum
+            + " " + length);
         System.out.println(IntStream.range(0, 200000).parallel().filter(n -> n % 7 == 0).count());
         System.gc();
         Object monitor = new Object();
         Thread waits = new Thread(() -> { synchronized (monitor) {
-            try { monitor.wait(60000); } catch (InterruptedException e) { System.out.println("interrupted"); } } });
+            try { monitor.wait(60000); }
+            catch (InterruptedException e) { System.out.println("interrupted"); } } });
         waits.start();
         waits.interrupt();
         waits.join();

@@ -55,9 +55,11 @@ run_svtav1() {
 
 run_gstreamer() {
 	$watch gst-launch-1.0 -q videotestsrc num-buffers=150 ! video/x-raw,width=160,height=120 ! \
-		tee name=t ! queue ! videoconvert ! videoscale ! video/x-raw,width=320,height=240 ! \
+		tee name=t ! queue ! videoconvert ! videoscale ! \
+		video/x-raw,width=320,height=240 ! \
 		pngenc compression-level=1 ! multifilesink location=frame-%03d.png \
-		t. ! queue ! videoflip method=clockwise ! queue ! y4menc ! filesink location=turned \
+		t. ! queue ! videoflip method=clockwise ! queue ! y4menc ! \
+		filesink location=turned \
 		audiotestsrc num-buffers=200 ! queue ! audioresample ! audioconvert ! wavenc ! \
 		filesink location=sound.wav
 	cat frame-*.png turned sound.wav | cksum

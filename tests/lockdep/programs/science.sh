@@ -65,7 +65,8 @@ run_octave() {
 run_r() {
 	OPENBLAS_NUM_THREADS=4 OMP_NUM_THREADS=4 $watch R --vanilla -s -e '
 		a <- matrix(0:249999 %% 17, 500); cat(sum(a %*% t(a)), "\n")
-		cat(sum(unlist(parallel::mclapply(1:8, function(n) sum(sort(n:9999)), mc.cores = 2))), "\n")
+		cat(sum(unlist(parallel::mclapply(1:8, function(n) sum(sort(n:9999)),
+			mc.cores = 2))), "\n")
 		cat(round(det(crossprod(a[1:5, 1:5]) + diag(5)), 3), "\n")'
 }
 

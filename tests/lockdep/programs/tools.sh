@@ -71,8 +71,8 @@ run_gcc() {
 	printf '%s\n' 'int twice(int n) { return 2 * n; }' >twice.c
 	printf '%s\n' '#include <stdio.h>' 'int twice(int);' \
 		'int main(void) { printf("%d\n", twice(21)); }' >main.c
-	printf 'main: main.o twice.o\n\t$(CC) -flto=2 -o $@ $^\n%%.o: %%.c\n\t$(CC) -O2 -flto -c $<\n' \
-		>Makefile
+	printf '%s\n\t%s\n' 'main: main.o twice.o' '$(CC) -flto=2 -o $@ $^' '%.o: %.c' \
+		'$(CC) -O2 -flto -c $<' >Makefile
 	$watch make -s -j3 CC=gcc
 	./main
 }
@@ -98,7 +98,8 @@ run_gdb() {
 	cc -g -pthread -o threads threads.c
 	$watch gdb -q -batch -nx -ex 'set confirm off' -ex 'set worker-threads 4' \
 		-ex 'break work if seen == 3' -ex run -ex 'print seen' -ex 'info line work' \
-		-ex 'ptype main' -ex continue ./threads 2>/dev/null | grep -E '^(\$|type|.Inf.*exited)' |
+		-ex 'ptype main' -ex continue ./threads 2>/dev/null |
+		grep -E '^(\$|type|.Inf.*exited)' |
 		sed 's/(process [0-9]*)//'
 }
 
@@ -158,7 +159,8 @@ run_curl() {
 run_sysbench() {
 	$watch sysbench --threads=8 --events=2000 --time=0 --thread-locks=4 threads run |
 		grep 'total number of events'
-	$watch sysbench --threads=8 --events=20 --time=0 --mutex-num=64 --mutex-locks=2000 mutex run |
+	$watch sysbench --threads=8 --events=20 --time=0 --mutex-num=64 --mutex-locks=2000 \
+		mutex run |
 		grep 'total number of events'
 	$watch sysbench --threads=4 --events=4000 --time=0 memory run |
 		grep -E 'Total operations' | cut -d'(' -f1
@@ -166,7 +168,8 @@ run_sysbench() {
 
 run_fio() {
 	$watch fio --minimal --name=a --thread --numjobs=3 --rw=randrw --size=2m --bs=4k \
-		--ioengine=psync --verify=crc32c --directory="$dir" --name=b --thread --rw=write --size=2m \
+		--ioengine=psync --verify=crc32c --directory="$dir" \
+		--name=b --thread --rw=write --size=2m \
 		--ioengine=posixaio --iodepth=8 >out
 	cut -d';' -f3-6 out | cut -d';' -f1,3 | sort
 }
@@ -179,7 +182,8 @@ run_qemu() {
 	$watch qemu-system-x86_64 -nodefaults -display none -machine q35 \
 		-accel tcg,thread=multi \
 		-smp 2 -m 64 -qmp "unix:$dir/qmp,server,wait=on" -object iothread,id=io \
-		-drive file=disk1,if=none,id=d,aio=threads -device virtio-blk-pci,drive=d,iothread=io \
+		-drive file=disk1,if=none,id=d,aio=threads \
+		-device virtio-blk-pci,drive=d,iothread=io \
 		-device virtio-rng-pci >log 2>&1 &
 	server=$!
 	until_true [ -S qmp ]
