@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include "kinds_mutexes.h"
 
+#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/sem.h>
@@ -348,9 +349,33 @@ static void request_and_answer(void)
 		pthread_join(t, NULL);
 }
 
+/* What is in the pipe says that a signal came. */
+static void drains(int sig)
+{
+	char c;
+
+	(void)sig;
+	if (read(fds[0], &c, 1) != 1)
+		abort();
+	if (wrong) {
+		lock(&a);
+		unlock(&a);
+	}
+}
+
+static void read_in_handler(void)
+{
+	if (pipe(fds) != 0 || signal(SIGUSR1, drains) == SIG_ERR || write(fds[1], "s", 1) != 1)
+		abort();
+	raise(SIGUSR1);
+	lock(&a);
+	unlock(&a);
+}
+
 static const struct kind kinds[] = {
 	KIND(pipe_token),    KIND(locked_file),	   KIND(locked_and_closed),  KIND(open_once),
 	KIND(locked_record), KIND(event_counter),  KIND(system_v_semaphore), KIND(byte_in_pipe),
 	KIND(counted_event), KIND(system_v_event), KIND(request_and_answer),
+	KIND(read_in_handler),
 };
 KINDS_MAIN(kinds)

@@ -93,8 +93,8 @@ run_gdb() {
 	printf '%s\n' '#include <pthread.h>' 'int seen;' \
 		'static void *work(void *n) { return __sync_fetch_and_add(&seen, 1), n; }' \
 		'int main(void) { pthread_t t[4];' 'for (int i = 0; i < 4; i++)' \
-		'pthread_create(&t[i], 0, work, 0);' \
-		'for (int i = 0; i < 4; i++) pthread_join(t[i], 0);' 'return seen; }' >threads.c
+		'pthread_create(&t[i], 0, work, 0), pthread_join(t[i], 0);' 'return seen; }' \
+		>threads.c
 	cc -g -pthread -o threads threads.c
 	$watch gdb -q -batch -nx -ex 'set confirm off' -ex 'set worker-threads 4' \
 		-ex 'break work if seen == 3' -ex run -ex 'print seen' -ex 'info line work' \
