@@ -375,7 +375,6 @@ static void read_in_handler(void)
 static const struct kind kinds[] = {
 	KIND(pipe_token),    KIND(locked_file),	   KIND(locked_and_closed),  KIND(open_once),
 	KIND(locked_record), KIND(event_counter),  KIND(system_v_semaphore), KIND(byte_in_pipe),
-	KIND(counted_event), KIND(system_v_event), KIND(request_and_answer),
-	KIND(read_in_handler),
+	KIND(counted_event), KIND(system_v_event), KIND(request_and_answer), KIND(read_in_handler),
 };
 KINDS_MAIN(kinds)
