@@ -65,6 +65,10 @@ aarch64:
 	@ninja -C build-gcc --quiet
 	@scripts/aarch64.sh build-gcc
 
+# Restartable sequences of aarch64, on Debian's kernel in an emulated machine. Some minutes.
+aarch64-system:
+	@scripts/aarch64-system.sh
+
 # Each mutant of the core against the tests: hours. Results are kept in the build directory.
 mutants: complete
 	@scripts/deps.sh test
@@ -120,5 +124,6 @@ install: $(BUILD)/build.ninja
 clean:
 	rm -rf $(BUILD) build-*
 
-.PHONY: all complete run run-all test torture interrupt bench fuzz aarch64 mutants kernel \
-	kernel-full foreign lockdep-programs deb deb-install site site-check coverage install clean
+.PHONY: all complete run run-all test torture interrupt bench fuzz aarch64 aarch64-system mutants \
+	kernel kernel-full foreign lockdep-programs deb deb-install site site-check coverage \
+	install clean

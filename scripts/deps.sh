@@ -1,11 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT OR GPL-2.0-only
 # Install what building, running and testing need, quietly and only where it is missing (Debian and
-# its kin); beside that, what the tests, the plots, coverage, the Debian packages, the tests of the
-# kernel module, kernels of our own, the documentation as HTML and its test, or the programs that
-# lockdep and urcu are tried on need.
-# usage: deps.sh [test | bench | coverage | deb | deb-install | foreign | kernel | kernel-build |
-#                 lockdep | lockdep-programs | site | site-check | urcu]
+# its kin); beside that, what the tests, the machine of aarch64, the plots, coverage, the Debian
+# packages, the tests of the kernel module, kernels of our own, the documentation as HTML and its
+# test, or the programs that lockdep and urcu are tried on need.
+# usage: deps.sh [test | aarch64-system | bench | coverage | deb | deb-install | foreign | kernel |
+#                 kernel-build | lockdep | lockdep-programs | site | site-check | urcu]
 set -eu
 
 case "${1:-}" in
@@ -14,6 +14,7 @@ libc6-dev-arm64-cross qemu-user gcc-riscv64-linux-gnu libc6-dev-riscv64-cross mu
 libglib2.0-dev abigail-tools debhelper lintian' ;;
 coverage) packages='gcovr' ;;
 kernel-build) packages='gcc make flex bison bc libelf-dev xz-utils' ;;
+aarch64-system) packages='qemu-system-arm cpio' ;;
 kernel) packages='qemu-system-x86 busybox-static cpio make' ;;
 site) packages='pandoc mandoc python3' ;;
 site-check) packages='chromium' ;;
