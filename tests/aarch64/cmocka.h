@@ -61,6 +61,7 @@ static inline int cmocka_run(const struct CMUnitTest *tests, size_t n)
 #define assert_int_equal(a, b) cmocka_check((unsigned long long)(a) == (unsigned long long)(b))
 #define assert_string_equal(a, b) cmocka_check(!strcmp(a, b))
 #define assert_ptr_equal(a, b) cmocka_check((a) == (b))
+#define assert_ptr_not_equal(a, b) cmocka_check((a) != (b))
 #define skip() return
 #define fail() cmocka_failed(__FILE__, __LINE__, "fail")
 #define cmocka_set_test_filter(pattern) ((void)(cmocka_filter = (pattern)))
