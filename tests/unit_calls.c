@@ -381,12 +381,14 @@ static void objects_are_bounded(void **state)
 {
 	struct defer_stats before = defer_stats;
 	unsigned n = 0;
+	void *p;
 
 	defer_limits.pending_max = 2000;
-	while (anyrcu_free_headless(malloc(8))) {
+	while (anyrcu_free_headless(p = malloc(8))) {
 		assert_true(n < 8000 + 2 * STORE_WORDS);
 		n++;
 	}
+	free(p); /* refused */
 	assert_true(n > 8000);
 	assert_int_equal(load(&defer_flood), 1);
 	assert_int_equal(defer_stats.floods, before.floods + 1);
