@@ -75,7 +75,7 @@ print(f"{name}: {processes} processes, {classes} classes of locks,",
       f"known reports: {' '.join(sorted(found)) or 'none'}")
 for rule in due - found:
     print(f"{name}: no report any more: {rule}")
-sys.exit(bad != 0 or due > found or classes == 0)
+sys.exit(bad != 0 or not due <= found or classes == 0)
 END
 }
 

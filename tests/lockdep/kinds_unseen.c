@@ -4,44 +4,12 @@
  * kinds.h. The wrong ones are missed; of the last kind the right one is reported.
  */
 #define _GNU_SOURCE
-#include "kinds_mutexes.h"
+#include "kinds_with_a.h"
 
 #include <linux/futex.h>
 #include <semaphore.h>
 #include <stdatomic.h>
 #include <sys/syscall.h>
-
-/* ---- things that are used as locks; each is taken before a mutex, or after it ---- */
-
-static void (*take)(void), (*give)(void);
-
-THREAD(outside_of_a)
-{
-	take();
-	lock(&a);
-	unlock(&a);
-	give();
-	return arg;
-}
-
-THREAD(inside_of_a)
-{
-	if (wrong)
-		lock(&a);
-	take();
-	give();
-	if (wrong)
-		unlock(&a);
-	return arg;
-}
-
-static void with_a(void (*taking)(void), void (*giving)(void))
-{
-	take = taking;
-	give = giving;
-	run(outside_of_a, NULL);
-	run(inside_of_a, NULL);
-}
 
 static atomic_int word;
 

@@ -6,6 +6,9 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <setjmp.h>
@@ -13,7 +16,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/sem.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <threads.h>
 #include <time.h>
@@ -669,6 +675,21 @@ static void keeps_errno(void)
 	CHECK(errno == 12345);
 }
 
+/* What the kernel refuses to read, nobody reads before it. */
+static void wrong_addresses(void)
+{
+	char *gone = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int counter = eventfd(0, 0);
+
+	CHECK(gone != MAP_FAILED && counter >= 0);
+	munmap(gone, 4096);
+	CHECK(syscall(SYS_futex, gone, FUTEX_WAIT, 0, NULL, NULL, 0) == -1 && errno == EFAULT);
+	CHECK(syscall(SYS_futex, gone, FUTEX_WAKE, INT_MAX, NULL, NULL, 0) == -1);
+	CHECK(write(counter, gone, 8) == -1 && errno == EFAULT);
+	CHECK(fcntl(counter, F_OFD_SETLK, gone) == -1 && errno == EFAULT);
+	CHECK(semop(0, (struct sembuf *)gone, 1) == -1 && errno == EFAULT);
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
@@ -711,6 +732,7 @@ static const struct {
 	PROGRAM(waits),
 	PROGRAM(fork_handlers),
 	PROGRAM(keeps_errno),
+	PROGRAM(wrong_addresses),
 };
 
 int main(int argc, char **argv)

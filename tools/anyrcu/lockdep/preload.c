@@ -121,6 +121,17 @@ static struct notice_process *enter_process(uint32_t pid)
 	return p;
 }
 
+/* The kernel reads the mask before it says that it does not know what to do with it. */
+bool readable(const void *p)
+{
+	int error = errno;
+	bool can =
+		syscall(SYS_rt_sigprocmask, -1, (uintptr_t)p & -8, NULL, 8) == 0 || errno != EFAULT;
+
+	errno = error;
+	return can;
+}
+
 /* A child of vfork() comes here too, with its parent's memory. */
 static void leave_process(void)
 {
@@ -286,6 +297,7 @@ static void find_real(void)
 	REAL_LATER_FUNCTIONS(FIND_LATER)
 	real.siginterrupt = dlsym(RTLD_NEXT, "siginterrupt");
 	real.vfprintf_chk = dlsym(RTLD_NEXT, "__vfprintf_chk");
+	real.read_chk = dlsym(RTLD_NEXT, "__read_chk");
 	real.longjmp_chk = dlsym(RTLD_NEXT, "__longjmp_chk");
 }
 

@@ -75,7 +75,7 @@
 	F(sem_init) F(sem_open) F(sem_destroy) F(sem_post) F(sem_wait) F(sem_trywait) \
 	F(sem_timedwait) F(sem_clockwait) F(semtimedop) F(semctl) \
 	F(pipe2) F(socketpair) F(eventfd) F(read) F(write) F(close) F(dup2) F(dup3) F(flock) \
-	F(fcntl) \
+	F(fcntl) F(close_range) F(closefrom) \
 	F(sleep) F(usleep) F(nanosleep) F(clock_nanosleep) F(poll) F(select) F(epoll_wait) \
 	F(ppoll) F(pselect) F(epoll_pwait) \
 	F(fflush) F(fputs) F(fputc) F(fwrite) F(puts) F(putchar) F(vfprintf) F(flockfile) \
@@ -101,6 +101,7 @@ struct real {
 	REAL_LATER_FUNCTIONS(DECLARE)
 	int (*siginterrupt)(int sig, int interrupt); /* deprecated, but used */
 	__typeof__(&longjmp) longjmp_chk;
+	ssize_t (*read_chk)(int fd, void *to, size_t n, size_t room);
 	int (*vfprintf_chk)(FILE *f, int flag, const char *format, va_list args);
 };
 #undef DECLARE
@@ -204,6 +205,12 @@ const struct anyrcu_lock_class_key *class_of_caller(const void *ip);
 
 /* Threads that were created and may still run, as far as the others know; and the first. */
 extern uint32_t threads;
+
+/*
+ * Can the 8 aligned bytes that @p is in be read? Asked before what a program passes to the kernel is
+ * read here: it may be wrong, or gone already, and then the kernel says so, not a fault.
+ */
+bool readable(const void *p);
 
 /* Signals that have handlers, but for those of faults. */
 extern uint64_t handled;

@@ -17,6 +17,8 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/close_range.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -230,7 +232,7 @@ EXPORT ssize_t __read_chk(int fd, void *to, size_t n, size_t room)
 {
 	watched();
 	if (n > room)
-		abort();
+		return real.read_chk(fd, to, n, room); /* which ends the program */
 	return do_read(fd, to, n, CALLER);
 }
 
@@ -244,12 +246,11 @@ EXPORT int eventfd_read(int fd, eventfd_t *to)
 EXPORT ssize_t write(int fd, const void *from, size_t n)
 {
 	struct descriptor *r = channel_of(fd);
+	bool counter = r && r == descriptor(fd) && n == sizeof(eventfd_t);
 
 	watched();
-	if (unlikely(r))
-		wrote(fd,
-		      r == descriptor(fd) && n == sizeof(eventfd_t) ? *(const eventfd_t *)from : n,
-		      CALLER);
+	if (unlikely(r && (!counter || readable(from))))
+		wrote(fd, counter ? *(const eventfd_t *)from : n, CALLER);
 	return real.write(fd, from, n);
 }
 
@@ -362,7 +363,7 @@ static int do_fcntl(int fd, int command, void *arg, const void *ip)
 	const struct flock *l = arg;
 
 	watched();
-	if (command != F_OFD_SETLK && command != F_OFD_SETLKW)
+	if ((command != F_OFD_SETLK && command != F_OFD_SETLKW) || !readable(l) || !readable(l + 1))
 		return real.fcntl(fd, command, arg);
 	if (l->l_type == F_UNLCK) {
 		unlock_file(fd, ip);
@@ -385,17 +386,7 @@ int any_fcntl(int fd, int command, ...)
 	return do_fcntl(fd, command, arg, CALLER);
 }
 
-EXPORT int large_fcntl(int fd, int command, ...) __asm__("fcntl64");
-int large_fcntl(int fd, int command, ...)
-{
-	va_list args;
-	void *arg;
-
-	va_start(args, command);
-	arg = va_arg(args, void *);
-	va_end(args);
-	return do_fcntl(fd, command, arg, CALLER);
-}
+EXPORT int large_fcntl(int fd, int command, ...) __asm__("fcntl64") __attribute__((alias("fcntl")));
 
 /* ---- the end of a descriptor ---- */
 
@@ -404,7 +395,7 @@ void file_closes(int fd)
 	struct descriptor *d = descriptor(fd);
 	int error = errno;
 
-	if (!d || likely(!d->channel && !d->to && !d->locker) || !watched())
+	if (!d || likely(!d->channel && !d->to && !d->locker) || !watched() || port_foreign())
 		return;
 	file_left(d, CALLER);
 	store(&d->locker, (uint32_t)0);
@@ -447,4 +438,25 @@ EXPORT int dup3(int old, int new, int flags)
 	watched();
 	file_closes(new);
 	return real.dup3(old, new, flags);
+}
+
+static void range_closes(unsigned first, unsigned last)
+{
+	for (unsigned fd = first; fd < DESCRIPTORS && fd <= last; fd++)
+		file_closes((int)fd);
+}
+
+EXPORT int close_range(unsigned first, unsigned last, int flags)
+{
+	watched();
+	if (!(flags & CLOSE_RANGE_CLOEXEC))
+		range_closes(first, last);
+	return real.close_range(first, last, flags);
+}
+
+EXPORT void closefrom(int first)
+{
+	watched();
+	range_closes(first < 0 ? 0 : (unsigned)first, UINT_MAX);
+	real.closefrom(first);
 }

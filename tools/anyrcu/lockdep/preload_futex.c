@@ -6,7 +6,8 @@
  * Who wakes all that wait for a word has done what they wait for: that is an event. But who wakes
  * one, or finds the word 0, may have unlocked a lock. When that was taken is not seen, as it is no
  * system call, so it is not known which locks the thread had taken before: nothing is concluded
- * from it. The two highest bits of a lock's word may say who waits.
+ * from it. The two highest bits of a lock's word may say who waits. The word may be gone already:
+ * who waited for it needs it no longer, and for the kernel that is no mistake.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -33,7 +34,7 @@ static bool wakes_all(const long a[ARGUMENTS])
 	long command = a[1] & FUTEX_CMD_MASK;
 
 	return (command == FUTEX_WAKE || command == FUTEX_WAKE_BITSET) && (int)a[2] > 1 &&
-	       !lockdep_known(word) && (load(word) & ~WAITERS);
+	       !lockdep_known(word) && readable(word) && (load(word) & ~WAITERS);
 }
 
 /* Also before the real functions are known. */

@@ -237,12 +237,12 @@ static const void *counter_of(int set, unsigned short number)
 /* Several at once, or by several, are no locks. */
 static bool is_step(const struct sembuf *op, size_t n)
 {
-	return n == 1 && (op->sem_op == 1 || op->sem_op == -1);
+	return n == 1 && readable(op) && (op->sem_op == 1 || op->sem_op == -1);
 }
 
 static void forget_all(int set, const struct sembuf *op, size_t n)
 {
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n && readable(&op[i]); i++)
 		forget_lock(counter_of(set, op[i].sem_num));
 }
 
