@@ -1,27 +1,16 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 // Kinds of programs that use what C++20 has for threads, in pairs; see kinds.h.
-#include "kinds.h"
+#include "kinds_cxx20.hpp"
 
-#include <atomic>
 #include <barrier>
-#include <chrono>
 #include <condition_variable>
-#include <functional>
-#include <mutex>
 #include <semaphore>
 #include <shared_mutex>
 #include <stop_token>
 #include <streambuf>
 #include <syncstream>
-#include <thread>
 
 using namespace std::chrono_literals;
-using guard = std::lock_guard<std::mutex>;
-
-static void in_thread(const std::function<void()> &f)
-{
-	std::jthread t(f);
-}
 
 static void a_then_b(std::mutex &a, std::mutex &b)
 {
@@ -74,26 +63,16 @@ static void stop_callback()
 // A wait that a stop ends: who asks for it takes a lock before.
 static void stopped_wait()
 {
-	std::mutex state, other;
+	std::mutex state;
 	std::condition_variable_any cond;
 	std::stop_source source;
-	std::atomic<bool> had{ false };
-	std::jthread stops([&] {
-		{
-			guard held(other);
-		}
-		had = true;
-		first_sleeps();
-		source.request_stop();
-	});
 
-	while (!had)
-		std::this_thread::yield();
-	std::unique_lock<std::mutex> outer(other, std::defer_lock);
-	if (wrong)
-		outer.lock();
-	std::unique_lock<std::mutex> held(state);
-	cond.wait(held, source.get_token(), [] { return false; });
+	waits_with_lock([&] { source.request_stop(); },
+			[&] {
+				std::unique_lock<std::mutex> held(state);
+
+				cond.wait(held, source.get_token(), [] { return false; });
+			});
 }
 
 // ---- orders ----
@@ -219,68 +198,28 @@ static void recursive_for_a_while()
 
 static void atomic_wait()
 {
-	std::atomic<bool> ready{ false }, had{ false };
-	std::mutex m;
-	std::jthread t([&] {
-		{
-			guard held(m);
-		}
-		had = true;
-		first_sleeps();
-		ready = true;
-		ready.notify_one();
-	});
+	std::atomic<bool> ready{ false };
 
-	while (!had)
-		std::this_thread::yield();
-	std::unique_lock<std::mutex> held(m, std::defer_lock);
-	if (wrong)
-		held.lock();
-	ready.wait(false);
+	waits_with_lock(
+		[&] {
+			ready = true;
+			ready.notify_one();
+		},
+		[&] { ready.wait(false); });
 }
 
 static void counted_down()
 {
 	std::counting_semaphore<8> posted(0);
-	std::mutex m;
-	std::atomic<bool> had{ false };
-	std::jthread t([&] {
-		{
-			guard held(m);
-		}
-		had = true;
-		first_sleeps();
-		posted.release(2);
-	});
 
-	while (!had)
-		std::this_thread::yield();
-	std::unique_lock<std::mutex> held(m, std::defer_lock);
-	if (wrong)
-		held.lock();
-	posted.acquire();
+	waits_with_lock([&] { posted.release(2); }, [&] { posted.acquire(); });
 }
 
 static void arrival()
 {
 	std::barrier phase(2);
-	std::mutex m;
-	std::atomic<bool> had{ false };
-	std::jthread t([&] {
-		{
-			guard held(m);
-		}
-		had = true;
-		first_sleeps();
-		phase.arrive_and_wait();
-	});
 
-	while (!had)
-		std::this_thread::yield();
-	std::unique_lock<std::mutex> held(m, std::defer_lock);
-	if (wrong)
-		held.lock();
-	phase.arrive_and_wait();
+	waits_with_lock([&] { phase.arrive_and_wait(); }, [&] { phase.arrive_and_wait(); });
 }
 
 static const kind kinds[] = {

@@ -1,45 +1,19 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 // Kinds of programs whose waits are compiled into them from the headers of the C++ library, without
 // a call that could be seen, in pairs; see kinds.h. The wrong ones are missed.
-#include "kinds.h"
+#include "kinds_cxx20.hpp"
 
-#include <atomic>
 #include <barrier>
-#include <chrono>
-#include <functional>
 #include <latch>
-#include <mutex>
 #include <semaphore>
-#include <thread>
 
 using namespace std::chrono_literals;
-using guard = std::lock_guard<std::mutex>;
-
-static void in_thread(const std::function<void()> &f)
-{
-	std::jthread t(f);
-}
 
 static void latch()
 {
 	std::latch done(1);
-	std::mutex m;
-	std::atomic<bool> had{ false };
-	std::jthread t([&] {
-		{
-			guard held(m);
-		}
-		had = true;
-		first_sleeps();
-		done.count_down();
-	});
 
-	while (!had)
-		std::this_thread::yield();
-	std::unique_lock<std::mutex> held(m, std::defer_lock);
-	if (wrong)
-		held.lock();
-	done.wait();
+	waits_with_lock([&] { done.count_down(); }, [&] { done.wait(); });
 }
 
 static void completion_of_barrier()

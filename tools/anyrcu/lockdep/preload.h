@@ -207,8 +207,8 @@ const struct anyrcu_lock_class_key *class_of_caller(const void *ip);
 extern uint32_t threads;
 
 /*
- * Can the 8 aligned bytes that @p is in be read? Asked before what a program passes to the kernel is
- * read here: it may be wrong, or gone already, and then the kernel says so, not a fault.
+ * Can the 8 aligned bytes that @p is in be read? Asked before this reads what a program passes to
+ * the kernel: it may be wrong, or gone already, and then the kernel says so, not a fault.
  */
 bool readable(const void *p);
 

@@ -69,6 +69,23 @@ static inline enum port_rseq_result port_rseq_append(struct port_rseq_page **pag
 
 #if PORT_RSEQ
 extern ptrdiff_t port_rseq_offset; /* from the thread pointer to the thread's rseq area */
+
+/*
+ * A sequence is the code from label 1 up to the committing store, behind which is label 2. If the
+ * kernel interrupts a thread in between, it continues the thread at label 4. This is the struct
+ * rseq_cs, at label 3, by which the thread says so.
+ */
+#define PORT_RSEQ_TABLE                      \
+	".pushsection __rseq_cs, \"aw\"\n\t" \
+	".balign 32\n"                       \
+	"3:\t.long 0, 0\n\t"                 \
+	".quad 1f, 2f - 1f, 4f\n\t"          \
+	".popsection\n\t"
+#ifdef ANYRCU_TEST_POINTS
+#define PORT_RSEQ_TEST_POINT_INPUT , [turns] "m"(test_point_rseq_turns)
+#else
+#define PORT_RSEQ_TEST_POINT_INPUT
+#endif
 #endif
 #if PORT_RSEQ && defined(__x86_64__)
 #include <port/x86_64/append.h>

@@ -17,26 +17,19 @@
 #define PORT_RSEQ_TEST_POINT                                                  \
 	"ldr w13, %[turns]\n8:\tcbz w13, 9f\n\tsub w13, w13, 1\n\tyield\n\t" \
 	"ldr w14, %[turns]\n\tcbnz w14, 8b\n9:\n\t"
-#define PORT_RSEQ_TEST_POINT_INPUT , [turns] "m"(test_point_rseq_turns)
 #else
 #define PORT_RSEQ_TEST_POINT
-#define PORT_RSEQ_TEST_POINT_INPUT
 #endif
 /*
- * Every sequence begins and ends in the same way. It is the code from label 1 up to the committing
- * store, behind which is label 2; if the kernel interrupts a thread in between, it continues the
- * thread at label 4, behind the signature. struct rseq has cpu_id at offset 4 and rseq_cs at 8; the
- * sequence sets rseq_cs before it loads the CPU number into w9.
+ * Every sequence begins and ends in the same way. struct rseq has cpu_id at offset 4 and rseq_cs at
+ * 8; the sequence sets rseq_cs before it loads the CPU number into w9. In front of label 4 is the
+ * signature that the kernel requires.
  *
  * The commit is a release: a thread on another CPU that has loaded it with acquire, or that has
  * called port_rseq_fence(), sees the stores before it.
  */
 #define PORT_RSEQ_BEGIN                           \
-	".pushsection __rseq_cs, \"aw\"\n\t"       \
-	".balign 32\n"                            \
-	"3:\t.long 0, 0\n\t"                     \
-	".quad 1f, 2f - 1f, 4f\n\t"              \
-	".popsection\n\t"                        \
+	PORT_RSEQ_TABLE                           \
 	"adrp x9, 3b\n\t"                        \
 	"add x9, x9, :lo12:3b\n\t"               \
 	"str x9, [%[rseq], 8]\n"                 \

@@ -11,26 +11,18 @@
 #define PORT_RSEQ_TEST_POINT                                              \
 	"movl %[turns], %%ecx\n8:\tsubl $1, %%ecx\n\tjs 9f\n\tpause\n\t" \
 	"cmpl $0, %[turns]\n\tjne 8b\n9:\n\t"
-#define PORT_RSEQ_TEST_POINT_INPUT , [turns] "m"(test_point_rseq_turns)
 #else
 #define PORT_RSEQ_TEST_POINT
-#define PORT_RSEQ_TEST_POINT_INPUT
 #endif
 /*
- * Every sequence begins and ends in the same way. It is the code from label 1 up to the committing
- * store, behind which is label 2; if the kernel interrupts a thread in between, it continues the
- * thread at label 4. struct rseq has cpu_id at offset 4 and rseq_cs at 8; the sequence sets rseq_cs
- * before it loads the CPU number into eax. The kernel requires a signature in front of label 4,
- * here an operand of ud1, and reads it whenever it has interrupted a sequence. The linker places it
- * beside code that is always in memory. The section is not .text.unlikely itself, where a compiler
- * may place a sequence as well.
+ * Every sequence begins and ends in the same way. struct rseq has cpu_id at offset 4 and rseq_cs at
+ * 8; the sequence sets rseq_cs before it loads the CPU number into eax. The kernel requires a
+ * signature in front of label 4, here an operand of ud1, and reads it whenever it has interrupted a
+ * sequence. The linker places it beside code that is always in memory. The section is not
+ * .text.unlikely itself, where a compiler may place a sequence as well.
  */
 #define PORT_RSEQ_BEGIN                           \
-	".pushsection __rseq_cs, \"aw\"\n\t"       \
-	".balign 32\n"                            \
-	"3:\t.long 0, 0\n\t"                     \
-	".quad 1f, 2f - 1f, 4f\n\t"              \
-	".popsection\n\t"                        \
+	PORT_RSEQ_TABLE                           \
 	"leaq 3b(%%rip), %%rax\n\t"              \
 	"movq %%rax, %%fs:8(%[rseq])\n"          \
 	"1:\n\t"                                 \
