@@ -85,7 +85,8 @@ wrong mutex_in_spin invalid-wait-context
 options=
 
 for name in mutex_kinds robust rwlock_recursion try_order ordered_instances reused_memory \
-	signal_blocked signal_jump signal_state waits fork_handlers keeps_errno wrong_addresses; do
+	signal_blocked signal_jump signal_state waits fork_handlers keeps_errno wrong_addresses \
+	own_robust_list; do
 	right $name
 done
 

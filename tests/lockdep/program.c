@@ -690,6 +690,21 @@ static void wrong_addresses(void)
 	CHECK(semop(0, (struct sembuf *)gone, 1) == -1 && errno == EFAULT);
 }
 
+/* A list of robust futexes that never comes back to its head. */
+static void *ends_with_own_list(void *arg)
+{
+	static struct robust_list loop = { &loop };
+	static struct robust_list_head head = { .list = { &loop } };
+
+	CHECK(syscall(SYS_set_robust_list, &head, sizeof(head)) == 0);
+	return arg;
+}
+
+static void own_robust_list(void)
+{
+	in_thread(ends_with_own_list, NULL);
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
@@ -733,6 +748,7 @@ static const struct {
 	PROGRAM(fork_handlers),
 	PROGRAM(keeps_errno),
 	PROGRAM(wrong_addresses),
+	PROGRAM(own_robust_list),
 };
 
 int main(int argc, char **argv)

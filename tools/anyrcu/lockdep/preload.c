@@ -37,23 +37,40 @@ static bool in_reader(void)
 static pthread_key_t exit_key;
 static bool counting; /* for "anyrcu lockstat": written by the start */
 
+/* The kernel reads the mask before it says that it does not know what to do with it. */
+bool readable(const void *p)
+{
+	int error = errno;
+	bool can =
+		syscall(SYS_rt_sigprocmask, -1, (uintptr_t)p & -8, NULL, 8) == 0 || errno != EFAULT;
+
+	errno = error;
+	return can;
+}
+
 /*
  * Robust mutexes may be held at the end of a thread: who locks them next is told. The kernel has a
- * list of them.
+ * list of them, which the program can set to one of its own; like the kernel we follow it only as
+ * far as it can be read, and no more than a bound.
  */
 static void release_robust(void)
 {
+	const uintptr_t PI = 1; /* set: it inherits priority */
 	struct robust_list_head *head;
+	uintptr_t l;
 	size_t size;
 
-	if (syscall(SYS_get_robust_list, 0, &head, &size) != 0 || !head)
+	if (syscall(SYS_get_robust_list, 0, &head, &size) != 0 || !head || !readable(head))
 		return;
-	for (struct robust_list *l = head->list.next; l && l != &head->list;) {
-		/* set: it inherits priority */
-		l = (struct robust_list *)((uintptr_t)l & ~(uintptr_t)1);
-		lockdep_engine.release((char *)l - offsetof(pthread_mutex_t, __data.__list.__next),
-				       NULL);
-		l = l->next;
+	l = (uintptr_t)head->list.next & ~PI;
+	for (int n = 0; n < ROBUST_LIST_LIMIT && l != (uintptr_t)&head->list; n++) {
+		const void *m = (char *)l - offsetof(pthread_mutex_t, __data.__list.__next);
+
+		if (!readable((void *)l))
+			return;
+		if (lockdep_engine.is_held(m) == 1)
+			lockdep_engine.release(m, NULL);
+		l = (uintptr_t)((struct robust_list *)l)->next & ~PI;
 	}
 }
 
@@ -119,17 +136,6 @@ static struct notice_process *enter_process(uint32_t pid)
 		atomic_store(&p->state, PROCESS_RUNS);
 	}
 	return p;
-}
-
-/* The kernel reads the mask before it says that it does not know what to do with it. */
-bool readable(const void *p)
-{
-	int error = errno;
-	bool can =
-		syscall(SYS_rt_sigprocmask, -1, (uintptr_t)p & -8, NULL, 8) == 0 || errno != EFAULT;
-
-	errno = error;
-	return can;
 }
 
 /* A child of vfork() comes here too, with its parent's memory. */
