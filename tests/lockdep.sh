@@ -86,7 +86,7 @@ options=
 
 for name in mutex_kinds robust rwlock_recursion try_order ordered_instances reused_memory \
 	signal_blocked signal_jump signal_state waits fork_handlers keeps_errno wrong_addresses \
-	own_robust_list; do
+	own_robust_list deep_in_main; do
 	right $name
 done
 

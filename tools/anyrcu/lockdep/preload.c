@@ -401,4 +401,7 @@ bool introduce(void)
 static __attribute__((constructor(101))) void at_start(void)
 {
 	introduce();
+	/* Before us, a constructor may have called dlopen(), by less stack than main() has used. */
+	if (me.loads)
+		loader_left();
 }
