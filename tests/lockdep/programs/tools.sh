@@ -166,6 +166,17 @@ run_sysbench() {
 		grep -E 'Total operations' | cut -d'(' -f1
 }
 
+# What threads, and waits of each kind, may do that few programs do.
+run_stress_ng() {
+	$watch stress-ng -q --temp-path "$dir" --pthread 2 --pthread-ops 3000 \
+		--futex 1 --futex-ops 2000 --sem-sysv 2 --sem-sysv-ops 20000 \
+		--pipe 2 --pipe-ops 20000 --eventfd 2 --eventfd-ops 20000 \
+		--flock 2 --flock-ops 20000 --lockofd 2 --lockofd-ops 20000 \
+		--fork 1 --fork-ops 100 --vfork 1 --vfork-ops 500 --clone 1 --clone-ops 200 \
+		--close 1 --close-ops 500 --timer 1 --timer-ops 500
+	echo done
+}
+
 run_fio() {
 	$watch fio --minimal --name=a --thread --numjobs=3 --rw=randrw --size=2m --bs=4k \
 		--ioengine=psync --verify=crc32c --directory="$dir" \
