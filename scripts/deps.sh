@@ -34,8 +34,8 @@ bind9 bind9-dnsutils knot unbound squid mosquitto mosquitto-clients rsyslog bsdu
 ldap-utils tor transmission-daemon transmission-cli stunnel4 openssl postgresql mariadb-server
 rocksdb-tools ruby guile-3.0 sbcl erlang-base nodejs openjdk-17-jdk-headless gcc make cmake
 ninja-build gdb cargo rustc rsync aria2 sysbench fio stress-ng qemu-system-x86 qemu-utils xvfb
-xterm x11-apps x11-utils x11-xserver-utils dbus libglib2.0-bin graphviz pulseaudio pulseaudio-
-utils' ;;
+xterm x11-apps x11-utils x11-xserver-utils dbus libglib2.0-bin graphviz pulseaudio
+pulseaudio-utils' ;;
 urcu) packages='knot knot-dnsutils gdnsd lttng-tools liblttng-ust-dev babeltrace2 xfsprogs
 multipath-tools glusterfs-server iproute2 python3' ;;
 *) packages='gcc g++ clang libc6-dev meson ninja-build pkg-config libcmocka-dev liburcu-dev
