@@ -231,6 +231,7 @@ static void fork_beside_others(void)
 {
 	pthread_t t[2];
 
+	configure((struct anyrcu_config){ .stall_ms = 3600000 }); /* see interrupt_until_forked() */
 	t[0] = thread_start(does_all, NULL);
 	t[1] = thread_start(does_all, NULL);
 	handle(SIGABRT, fork_in_handler, 0);
