@@ -106,6 +106,16 @@ static void constructor_once(void)
 	CHECK(anyrcu_cache_destroy(c) == 0);
 }
 
+/* Stay on this CPU: what its pages hold is missed on another one, which has slabs of its own. */
+static void stay_here(void)
+{
+	cpu_set_t here;
+
+	CPU_ZERO(&here);
+	CPU_SET(sched_getcpu(), &here);
+	CHECK(sched_setaffinity(0, sizeof(here), &here) == 0);
+}
+
 /*
  * While a reader is in its section, nothing that was deferred is allocated again or written;
  * afterwards it is.
@@ -118,6 +128,7 @@ static void reader_holds(void)
 	struct holder h;
 	uint64_t bytes;
 
+	stay_here();
 	for (size_t i = 0; i < N; i++) {
 		held[i] = anyrcu_cache_alloc(c, ANYRCU_GFP_KERNEL);
 		for (int j = 0; j < 8; j++)
@@ -316,13 +327,9 @@ static void shrunk_beside_new_slab(void)
 {
 	static void *object[SLAB_OBJECTS_MAX];
 	pthread_t t = thread_start(makes_new_slab, NULL);
-	cpu_set_t here;
 	unsigned n;
 
-	/* Objects in another CPU's magazine would be missed. */
-	CPU_ZERO(&here);
-	CPU_SET(sched_getcpu(), &here);
-	CHECK(sched_setaffinity(0, sizeof(here), &here) == 0);
+	stay_here();
 	n = fill_slab(object, SLAB_OBJECTS_MAX);
 	CHECK(n > 100 && n < SLAB_OBJECTS_MAX);
 	for (unsigned round = 1; round <= SCALED(2000); round++) {
@@ -443,13 +450,10 @@ static void no_pages(void)
 static void chain_reclaimed(void)
 {
 	struct anyrcu_cache *small = cache_of(16, 0, 0);
-	cpu_set_t one;
 	uint64_t bytes;
 	size_t n;
 
-	CPU_ZERO(&one);
-	CPU_SET(sched_getcpu(), &one);
-	CHECK(!sched_setaffinity(0, sizeof(one), &one));
+	stay_here();
 	n = fill_chain(small);
 	bytes = stats_of(small).bytes;
 	anyrcu_reclaim(0);
