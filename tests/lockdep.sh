@@ -1,13 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT OR GPL-2.0-only
 # anyrcu lockdep, as its users run it, on programs whose mistakes are known.
-# usage: lockdep.sh ANYRCU PROGRAM PROGRAM_WITH_THE_LIBRARY PROGRAM_WITH_UNWINDER [C++_PROGRAM]
+# usage: lockdep.sh ANYRCU PROGRAM PROGRAM_WITH_THE_LIBRARY PROGRAM_WITH_UNWINDER DEEP_PROGRAM
+#	 [C++_PROGRAM]
 set -eu
 anyrcu=$1
 program=$2
 with_library=$3
 unwinder=$4
-cxx=${5:-}
+deep=$5
+cxx=${6:-}
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 failed=$dir/failed
@@ -86,9 +88,13 @@ options=
 
 for name in mutex_kinds robust rwlock_recursion try_order ordered_instances reused_memory \
 	signal_blocked signal_jump signal_state waits fork_handlers keeps_errno wrong_addresses \
-	own_robust_list deep_in_main; do
+	own_robust_list; do
 	right $name
 done
+
+# What the loader called before main() is over, however deep in the stack main() is.
+run 0 -- "$deep"
+[ -z "$(rules)" ] || fail "deep in main(): $(rules)"
 
 # A program that uses the library: one validator sees all its locks.
 run 0 -- "$with_library"

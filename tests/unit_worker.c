@@ -75,6 +75,14 @@ static void bell_again(void)
 	mock.wakes = 0;
 }
 
+static void new_configuration(void)
+{
+	mock.on_wait = NULL;
+	assert_int_equal(defer_workers_start(1, 0, NULL, 0), 0);
+	run_thread(); /* finds no slot */
+	assert_true(workers.failing);
+}
+
 /* ---- starting ---- */
 
 static void refused_start_is_reported_once(void **state)
@@ -132,6 +140,23 @@ static void first_refusal_ends_the_start(void **state)
 	assert_int_equal(defer_workers_start(3, 0, NULL, 0), -11);
 	assert_int_equal(mock.starts, 1);
 	assert_int_equal(workers.pause, 2 * WORKER_PAUSE_MIN); /* one refusal */
+}
+
+/*
+ * Workers of the former configuration have all slots when the thread of the new one arrives. The
+ * first of them that leaves its slot starts it again.
+ */
+static void slot_comes_free_later(void **state)
+{
+	mock.starts_allowed = ANYRCU_WORKERS_MAX + 3;
+	assert_int_equal(defer_workers_start(ANYRCU_WORKERS_MAX, 0, NULL, 0), 0);
+	for (unsigned i = 1; i < ANYRCU_WORKERS_MAX; i++)
+		workers.slot[i].word = 1 | (uint64_t)workers.generation << 40;
+	mock.on_wait = new_configuration;
+	run_thread(); /* in slot 0; its last sleep is in "new_configuration" */
+	assert_int_equal(mock.starts, ANYRCU_WORKERS_MAX + 2);
+	assert_int_equal(workers.slot[0].word, 0);
+	assert_false(workers.failing);
 }
 
 static void other_thread_fails_to_start_worker(void)
@@ -523,6 +548,7 @@ int unit_worker(void)
 	const struct CMUnitTest tests[] = {
 		TEST(refused_start_is_reported_once),
 		TEST(unprivileged_threads_are_there),
+		TEST(slot_comes_free_later),
 		TEST(first_refusal_ends_the_start),
 		TEST(helper_is_no_worker),
 		TEST(worker_is_placed),

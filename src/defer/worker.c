@@ -170,6 +170,7 @@ static int start_missing(void)
 {
 	int err = 0;
 
+	store(&workers.failing, false); /* whoever finds no slot from now on sets it again */
 	for (uint32_t n = current_workers();
 	     n < load(&workers.wanted) && (!err || err == -PORT_EPERM); n++)
 		err = start(false) ?: err;
@@ -256,10 +257,28 @@ static int slot_take(uint64_t word)
 	return -1;
 }
 
+/*
+ * The same for a worker that was wanted. If there is none, those of a former configuration have
+ * them: who leaves one of these starts the workers that are missing.
+ */
+static int slot_take_or_ask(uint64_t word)
+{
+	int i = slot_take(word);
+
+	if (i >= 0 || !current(word) || word & WORKER_HELPS)
+		return i;
+	store(&workers.failing, true);
+	full_fence(); /* pairs with that in slot_leave(): we see the slot, or it sees the mark */
+	return slot_take(word);
+}
+
 static void slot_leave(int i)
 {
 	store(&workers.state[i], GONE);
 	store_release(&workers.slot[i].word, 0);
+	full_fence(); /* pairs with that in slot_take_or_ask() */
+	if (unlikely(load(&workers.failing)))
+		defer_workers_start_missing();
 }
 
 /* How many helpers a flood needs: at most one for each CPU. */
@@ -444,7 +463,7 @@ static void *worker(void *arg)
 {
 	uint64_t word = port_id() | (uint64_t)((uintptr_t)arg >> 1) << 40 |
 			((uintptr_t)arg & 1 ? WORKER_HELPS : 0);
-	int me = slot_take(word), ncpus = load(&workers.ncpus);
+	int me = slot_take_or_ask(word), ncpus = load(&workers.ncpus);
 
 	port_thread_arrives();
 	if (me < 0)

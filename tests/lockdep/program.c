@@ -705,17 +705,6 @@ static void own_robust_list(void)
 	in_thread(ends_with_own_list, NULL);
 }
 
-/* All that it does is deeper in the stack than what opener.c did before main(). */
-static void deep_in_main(void)
-{
-	volatile char room[1 << 16];
-
-	room[0] = 0;
-	lock_in_order(&a, &b);
-	printf("done\n");
-	exit(room[0]);
-}
-
 static const struct {
 	const char *name;
 	void (*run)(void);
@@ -760,14 +749,10 @@ static const struct {
 	PROGRAM(keeps_errno),
 	PROGRAM(wrong_addresses),
 	PROGRAM(own_robust_list),
-	PROGRAM(deep_in_main),
 };
-
-int opener_has_opened(void); /* opener.c, which uses the loader before main() and after it */
 
 int main(int argc, char **argv)
 {
-	CHECK(opener_has_opened());
 	for (size_t i = 0; i < sizeof(programs) / sizeof(*programs); i++) {
 		if (argc == 2 && !strcmp(argv[1], programs[i].name)) {
 			programs[i].run();
