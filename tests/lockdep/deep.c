@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /* All that it does is deeper in the stack than what opener.c does before main() and after it. */
 #include <pthread.h>
+#include <stdlib.h>
 
 int opener_has_opened(void);
 
@@ -12,5 +13,5 @@ int main(void)
 	room[0] = 0;
 	pthread_mutex_lock(&m);
 	pthread_mutex_unlock(&m);
-	return opener_has_opened() ? room[0] : 1;
+	exit(opener_has_opened() ? room[0] : 1);
 }
