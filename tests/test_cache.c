@@ -151,7 +151,11 @@ static void reader_holds(void)
 	bytes = stats_of(c).bytes;
 	for (int i = 0; i < 100000; i++)
 		anyrcu_cache_free_deferred(c, anyrcu_cache_alloc(c, ANYRCU_GFP_KERNEL));
-	CHECK(stats_of(c).bytes == bytes);
+	/*
+	 * An allocation drives a grace period, and does not wait for one: if another thread drives it
+	 * and was stopped, it takes from a new slab. Without reuse there would be 98 of them.
+	 */
+	CHECK(stats_of(c).bytes <= bytes + 8 * 65536);
 	CHECK(anyrcu_cache_destroy(c) == 0);
 }
 
