@@ -152,7 +152,7 @@ static void reader_holds(void)
 	for (int i = 0; i < 100000; i++)
 		anyrcu_cache_free_deferred(c, anyrcu_cache_alloc(c, ANYRCU_GFP_KERNEL));
 	/*
-	 * An allocation drives a grace period, and does not wait for one: if another thread drives it
+	 * An allocation drives a grace period and does not wait for it: if another thread drives it
 	 * and was stopped, it takes from a new slab. Without reuse there would be 98 of them.
 	 */
 	CHECK(stats_of(c).bytes <= bytes + 8 * 65536);
