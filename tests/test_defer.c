@@ -545,6 +545,40 @@ static void past_page_bytes(void)
 	CHECK(stats().drained_chains >= 1);
 }
 
+/*
+ * As few pages as can be configured are enough for a loop that reclaims, however long the delay is:
+ * a quarter of them is collected at once.
+ */
+static void few_pages_reclaimed(void)
+{
+	struct anyrcu_config c = { .workers = -1, .page_bytes_max = 65536, .delay_us = 10000000 };
+
+	CHECK(!configure(c));
+	for (int i = 0; i < 100000; i++) {
+		anyrcu_call(&object_get()->head, object_called);
+		if (i % 100 == 99)
+			anyrcu_reclaim(SIZE_MAX);
+	}
+	CHECK(stats().deferred_chain == 0);
+	pool_check();
+}
+
+/* The worker is woken for them. If it were not, the case would take 120 seconds. */
+static void few_pages_wake(void)
+{
+	struct anyrcu_config c = { .page_bytes_max = 65536, .delay_us = 10000000 };
+
+	CHECK(!configure(c));
+	for (int round = 0; round < 12; round++) {
+		uint64_t before = stats().invoked;
+
+		for (int i = 0; i < 6 * 512; i++)
+			anyrcu_call(&object_get()->head, object_called);
+		UNTIL(stats().invoked != before);
+	}
+	pool_check();
+}
+
 /* Where no page can be had, it waits for a grace period and invokes by itself. */
 static void mightsleep_inline(void)
 {
@@ -838,6 +872,8 @@ static const struct test_case cases[] = {
 	CASE(barrier_without_worker, .env = { "ANYRCU_WORKERS=0" }),
 	CASE(delay_is_bounded),
 	CASE(past_page_bytes),
+	CASE(few_pages_reclaimed),
+	CASE(few_pages_wake, .seconds = 3),
 	CASE(mightsleep_inline),
 	CASE(past_pending_max),
 	CASE(flood_is_met),

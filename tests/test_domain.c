@@ -193,6 +193,20 @@ static void chain_is_used(void)
 	anyrcu_domain_destroy(d, NULL);
 }
 
+/* A quarter of the pages wakes the worker. If not, the case would take 120 seconds. */
+static void few_pages_wake(void)
+{
+	struct anyrcu_domain *d = DOMAIN(.page_bytes_max = 65536, .delay_us = 10000000);
+
+	for (int round = 0; round < 12; round++) {
+		uint64_t before = stats_of(d).invoked;
+
+		defer(d, 6 * 512);
+		UNTIL(stats_of(d).invoked != before);
+	}
+	anyrcu_domain_destroy(d, NULL);
+}
+
 static atomic_int inside_slow, leave_slow;
 
 static void slow(struct anyrcu_head *head)
@@ -563,6 +577,7 @@ static const struct test_case cases[] = {
 	CASE(order),
 	CASE(order_with_chain),
 	CASE(chain_is_used),
+	CASE(few_pages_wake, .seconds = 3),
 	CASE(gives_way),
 	CASE(readers_do_not_give_way),
 	CASE(callbacks_defer),

@@ -108,13 +108,13 @@ static bool advance(void)
 	if (defer_pipe.waits && anyrcu_gp_done(defer_pipe.cookie))
 		make_ready();
 	if (!defer_pipe.waits) {
-		bool backlog = load(&defer_store.sealed) >= DEFER_SEALED_WAKE,
+		bool backlog = store_has_backlog(&defer_store),
 		     all = defer_pipe.force || due(backlog) || presses();
 
 		if (all || backlog || defer_pipe.unsettled)
 			collect(all);
 		collected = defer_pipe.waits;
-	} else if (load(&defer_store.sealed) >= DEFER_SEALED_WAKE) {
+	} else if (store_has_backlog(&defer_store)) {
 		/* while a reader stalls, nothing is collected, but a flood may come */
 		defer_flood_check();
 	}

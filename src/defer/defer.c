@@ -130,7 +130,7 @@ static noinline bool append_slow(struct store_object *o)
 	/* Outside the section: a worker that preempts us in the wake would wait for this reader. */
 	if (result == STORE_OPENED)
 		defer_wake(defer_flood_begins(defer_pending_closed()) ||
-			   (o->sealed && o->sealed % DEFER_SEALED_WAKE == 0));
+			   store_completed_backlog(&defer_store, o));
 	if (o->bytes)
 		press();
 	return stored(result);

@@ -100,7 +100,6 @@ bool defer_moving(void);
  * beyond the bound. Task.
  */
 uint32_t defer_help_wanted(void);
-#define DEFER_SEALED_WAKE 64
 
 /* ---- worker.c ---- */
 

@@ -316,7 +316,7 @@ static void sleep_tick(int me, uint64_t word)
 	store(&workers.state[me], TICKING);
 	full_fence(); /* pairs with that in defer_wake() */
 	ns = defer_moving() ? 0 : defer_due() - port_now();
-	if (load(&defer_store.sealed) < DEFER_SEALED_WAKE && !gp_wanted() && current(word))
+	if (!store_has_backlog(&defer_store) && !gp_wanted() && current(word))
 		port_wait(&workers.bell, bell, ns > 0 ? ns : OVERDUE);
 	store(&workers.state[me], AWAKE);
 }

@@ -82,12 +82,12 @@ static void backoff(struct anyrcu_domain *d)
 }
 
 /* After a page was opened, outside the section. */
-static noinline void opened(struct anyrcu_domain *d, uint32_t sealed)
+static noinline void opened(struct anyrcu_domain *d, const struct store_object *o)
 {
 	if (d->config.poll)
 		return;
-	domain_wake(d, sealed && sealed % DOMAIN_URGENT == 0);
-	if (sealed)
+	domain_wake(d, store_completed_backlog(&d->store, o));
+	if (o->sealed)
 		backoff(d);
 }
 
@@ -139,7 +139,7 @@ noinline void domain_append(struct anyrcu_domain *d, struct anyrcu_head *head, u
 	result = append_lane(d, where, store_debug ? KEY_WIDE : KEY_HEAD, &o);
 	anyrcu_read_unlock();
 	if (result == STORE_OPENED)
-		opened(d, o.sealed);
+		opened(d, &o);
 	else if (result == STORE_REFUSED)
 		push_chain(d, head, func);
 }

@@ -33,8 +33,6 @@
 #include <port/process.h>
 #include <store/store.h>
 
-#define DOMAIN_URGENT 64 /* with so many full pages the worker does not wait for its delay */
-
 enum { AWAKE, TICKING, DEEP, RINGING };
 
 #define LANES 16

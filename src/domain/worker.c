@@ -199,7 +199,7 @@ static void idle(struct anyrcu_domain *d, uint32_t how)
 	if (how == DEEP)
 		stay = stay && !store_any(&d->store);
 	else
-		stay = stay && load(&d->store.sealed) < DOMAIN_URGENT;
+		stay = stay && !store_has_backlog(&d->store);
 	if (stay)
 		port_wait(&d->asleep, how, how == DEEP && !d->config.poll ? 0 : ns);
 	store(&d->asleep, AWAKE);

@@ -87,7 +87,7 @@ enum anyrcu_reclaim_state anyrcu_reclaim_poll(uint64_t *ns)
 
 	ns = ns ?: &unused;
 	*ns = 0;
-	if (load(&defer_store.sealed) >= DEFER_SEALED_WAKE || (exchange_used() && !defer_workers()))
+	if (store_has_backlog(&defer_store) || (exchange_used() && !defer_workers()))
 		return ANYRCU_RECLAIM_NOW;
 	if (defer_waiting(&cookie) || (gp_wanted() && !defer_moving())) {
 		*ns = LOOK_AGAIN;

@@ -273,6 +273,29 @@ bool store_any(const struct store *s);
 /* Objects in the open pages, roughly. In a read-side critical section, or as the collector. */
 uint64_t store_open_objects(const struct store *s);
 
+#define STORE_BACKLOG 64
+/*
+ * So many full pages are collected without waiting for the client's delay: STORE_BACKLOG, or a
+ * quarter of all that there may be, as otherwise they could be used up within the delay.
+ */
+static inline uint32_t store_backlog(const struct store *s)
+{
+	uint64_t quarter = load(&s->bytes_max) / (4 * sizeof(struct store_page));
+
+	return quarter < STORE_BACKLOG ? (uint32_t)quarter ?: 1 : STORE_BACKLOG;
+}
+
+static inline bool store_has_backlog(const struct store *s)
+{
+	return load(&s->sealed) >= store_backlog(s);
+}
+
+/* Is a backlog complete with the page that was sealed for @o, or another one? */
+static inline bool store_completed_backlog(const struct store *s, const struct store_object *o)
+{
+	return o->sealed && o->sealed % store_backlog(s) == 0;
+}
+
 /* The defaults of the clients' configurations. */
 enum { STORE_DELAY_US = 10000, STORE_PENDING_MAX = 131072, STORE_BYTES_MAX = 64 << 20 };
 

@@ -21,7 +21,7 @@
 #include "contexts/where.h"
 
 #define PATIENCE_S 60 /* with a call that takes microseconds */
-#define FEW_PAGES 65536 /* as few as can be configured */
+#define FEW_PAGES 65536 /* as few as can be configured, so that they are soon used up */
 
 enum outcome {
 	NOTHING,
@@ -272,7 +272,7 @@ static void call_and_look(void *arg)
 static void process(const struct asked *a)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	where_begin(a->model, 0, FEW_PAGES, a->validator ? &cell->reports : NULL);
+	where_begin(a->model, 0, a->scarce ? FEW_PAGES : 0, a->validator ? &cell->reports : NULL);
 	/* what the library says as it aborts is seen by its end */
 	freopen("/dev/null", "w", stderr);
 	cell->object = malloc(sizeof(*cell->object));
