@@ -9,6 +9,8 @@ scripts/deps.sh
 scripts/deps.sh test
 scripts/deps.sh urcu ||
 	echo "programs that use liburcu cannot be installed here: their tests are skipped"
+details=$(mktemp)
+trap 'rm -f "$details"' EXIT
 passed=0
 failed=0
 began=$(date +%s)
@@ -54,7 +56,8 @@ run()
 	bad=$(grep -oE '"result": "(FAIL|TIMEOUT|ERROR|INTERRUPT|UNEXPECTEDPASS)"' "$log" | wc -l)
 	if [ "$bad" != 0 ]; then
 		sed -n '/^=*( *output\|^―/,$p' "$dir/test-output" |
-			grep -avE '^ *[0-9]+/[0-9]+ .* (OK|EXPECTEDFAIL|SKIP) ' | head -200
+			grep -avE '^ *[0-9]+/[0-9]+ .* (OK|EXPECTEDFAIL|SKIP) ' |
+			sed '/^Summary of Failures/,$d' | head -200 | tee -a "$details"
 	fi
 	passed=$((passed + ok))
 	failed=$((failed + bad))
@@ -103,5 +106,10 @@ if [ "$code" != 77 ]; then
 	failed=$((failed + $2))
 fi
 
+# Once more, for those who see only the end.
+if [ -s "$details" ]; then
+	echo "== what the failures said"
+	tail -n 60 "$details"
+fi
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ] && [ "$passed" != 0 ]

@@ -202,9 +202,21 @@ static void *reads_and_ends(void *arg)
 	return NULL;
 }
 
+/*
+ * The handler does not interrupt pthread_create(), whose calloc() may hold the lock that fork()
+ * takes.
+ */
 static void call_threads(void)
 {
-	thread_join(thread_start(reads_and_ends, NULL));
+	sigset_t set;
+	pthread_t t;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGABRT);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	t = thread_start(reads_and_ends, NULL);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	thread_join(t);
 }
 
 static void fork_in_threads(void)
