@@ -63,7 +63,8 @@ struct anyrcu_stall {
  *               worker_cpus[i % nworker_cpus]; copied
  * @nworker_cpus: how many, at most ANYRCU_WORKERS_MAX; by default workers are not pinned
  * @delay_us: after how many microseconds a page that is not full is collected: 1 to 10,000,000;
- *            10,000 by default
+ *            10,000 by default. Full pages are collected earlier, once there are 64 of them, or
+ *            a quarter of all that @page_bytes_max allows
  * @pending_max: pending deferrals at which flood control begins (helpers; callers of mightsleep
  *               functions free ready objects): at least 1024; 131,072 by default. Past four times
  *               as many, the headless functions return false

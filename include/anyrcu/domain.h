@@ -62,7 +62,8 @@ struct anyrcu_source {
  * @poll: anyrcu_domain_call() makes no system call to wake the worker, which checks every @delay_us
  *        instead: for real-time callers
  * @delay_us: how long the worker waits after a batch before it takes the next, microseconds, unless
- * many wait: 1 to 10,000,000; 10,000 by default
+ *            64 pages are full, or a quarter of all that @page_bytes_max allows: 1 to 10,000,000;
+ *            10,000 by default
  * @pending_max: number of pending deferrals past which a caller that fills a page sleeps, so that
  *               the worker gets the CPU: for 50 microseconds, four times as long at twice as many,
  *               and so on, up to 5 milliseconds; not while the worker waits for readers. At least
