@@ -251,6 +251,78 @@ static void readers_do_not_give_way(void)
 	CHECK(atomic_load(&invoked) == 10001);
 }
 
+/* A worker that works is woken by nobody, however often it has slept before. */
+static void awake_is_not_woken(void)
+{
+	struct anyrcu_domain *d = DOMAIN(.delay_us = 1);
+	uint64_t wakes;
+
+	for (int i = 0; i < 10; i++) {
+		defer(d, 1);
+		anyrcu_domain_barrier(d);
+	}
+	anyrcu_domain_call(d, &thing(0)->head, slow);
+	UNTIL(atomic_load(&inside_slow) == 1);
+	wakes = stats_of(d).worker_wakes;
+	defer(d, 100000);
+	CHECK(stats_of(d).worker_wakes == wakes);
+	atomic_store(&leave_slow, 1);
+	anyrcu_domain_destroy(d, NULL);
+	CHECK(atomic_load(&invoked) == 100011);
+}
+
+static void ends_its_thread(struct anyrcu_head *head)
+{
+	count(head);
+	pthread_exit(NULL);
+}
+
+/* The next worker goes on behind the callback that ended its predecessor, and nobody asks it to. */
+static void callback_ends_worker(void)
+{
+	struct anyrcu_domain *d = DOMAIN();
+
+	atomic_store(&held, 1);
+	defer(d, 1);
+	test_sleep_ms(20);
+	for (int i = 0; i < 3; i++) {
+		anyrcu_domain_call(d, &thing(i)->head, ends_its_thread);
+		defer(d, 1);
+	}
+	atomic_store(&held, 0);
+	UNTIL(atomic_load(&invoked) == 7);
+	CHECK(stats_of(d).collected == 7 && stats_of(d).invoked == 7);
+	anyrcu_domain_destroy(d, NULL);
+}
+
+static uint64_t clock_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * UINT64_C(1000000000) + t.tv_nsec;
+}
+
+/* What is counted in nanoseconds is no longer than the domain has been there. */
+static void durations(void)
+{
+	uint64_t begin = clock_ns(), total;
+	struct anyrcu_domain *d = DOMAIN(.delay_us = 1);
+	struct anyrcu_domain_stats s;
+
+	for (int i = 0; i < 5; i++) {
+		defer(d, 1);
+		anyrcu_domain_barrier(d);
+	}
+	s = stats_of(d);
+	total = clock_ns() - begin;
+	CHECK(s.gp_done >= 5 && s.gp_ns_max && s.wait_ns_max);
+	CHECK(s.gp_ns_max <= s.gp_ns_total && s.gp_ns_total <= total);
+	CHECK(s.wait_ns_max <= s.wait_ns_total && s.wait_ns_max <= total);
+	CHECK(s.wait_ns_total <= s.invoked * total);
+	anyrcu_domain_destroy(d, NULL);
+}
+
 static struct anyrcu_domain *again;
 
 static void defers_again(struct anyrcu_head *head)
@@ -267,6 +339,18 @@ static void callbacks_defer(void)
 	anyrcu_domain_call(again, &thing(100)->head, defers_again);
 	UNTIL(atomic_load(&invoked) == 1);
 	anyrcu_domain_destroy(again, NULL);
+}
+
+/* A worker that has just worked leaves what comes meanwhile for as long as its delay. */
+static void delay_is_kept(void)
+{
+	again = DOMAIN(.delay_us = 10000000);
+	anyrcu_domain_call(again, &thing(1)->head, defers_again);
+	UNTIL(stats_of(again).invoked == 1);
+	test_sleep_ms(100);
+	CHECK(stats_of(again).collected == 1);
+	anyrcu_domain_destroy(again, NULL);
+	CHECK(atomic_load(&invoked) == 1);
 }
 
 static void destroy_into(void)
@@ -582,6 +666,10 @@ static const struct test_case cases[] = {
 	CASE(readers_do_not_give_way),
 	CASE(callbacks_defer),
 	CASE(destroy_into),
+	CASE(delay_is_kept),
+	CASE(awake_is_not_woken),
+	CASE(callback_ends_worker),
+	CASE(durations),
 	CASE(thread_hooks),
 	CASE(signals),
 #if !TSAN
@@ -592,6 +680,7 @@ static const struct test_case cases[] = {
 	CASE(deferred_twice, .sig = SIGABRT, .says = { "double deferral of head" },
 	     .env = { "ANYRCU_DEBUG=1" }),
 	CASE(order, .env = { "ANYRCU_DEBUG=1" }),
+	CASE(destroy_into, .env = { "ANYRCU_DEBUG=1" }),
 	CASE(no_function, .sig = SIGABRT, .says = { "has no function" }),
 	CASE(barrier_in_callback, .sig = SIGABRT, .says = { "inside a callback of the domain" }),
 };

@@ -414,6 +414,16 @@ void domain_wake_all(void)
 	port_unlock(&domain_lock);
 }
 
+/* A head in the chain is not marked (store/debug.c), nor is one from before debug mode. */
+static void append_unmarked(struct anyrcu_domain *d, struct anyrcu_head *head)
+{
+	uintptr_t func = (uintptr_t)head->func;
+
+	if (load(&store_debug))
+		store_debug_mark(head, 0);
+	domain_append(d, head, func, 0);
+}
+
 /* The pending objects of a stopped domain move to another. */
 void domain_merge(struct anyrcu_domain *d, struct anyrcu_domain *into)
 {
@@ -427,13 +437,12 @@ void domain_merge(struct anyrcu_domain *d, struct anyrcu_domain *into)
 
 			for (uint32_t n = store_used(p); p->cursor < n; p->cursor += width) {
 				uintptr_t *slot = &p->word[p->cursor], word = load_acquire(slot);
-				struct anyrcu_head *head = (struct anyrcu_head *)word;
 
 				if (word && p->open.key == KEY_WIDE)
 					domain_append(into, (struct anyrcu_head *)slot[1], word,
 						      slot[3]);
 				else if (word)
-					domain_append(into, head, (uintptr_t)head->func, 0);
+					append_unmarked(into, (struct anyrcu_head *)word);
 			}
 			d->batch = p->next;
 			store_page_free(&d->store, p);
@@ -442,7 +451,7 @@ void domain_merge(struct anyrcu_domain *d, struct anyrcu_domain *into)
 			struct anyrcu_head *head = d->batch_chain;
 
 			d->batch_chain = head->next;
-			domain_append(into, head, (uintptr_t)head->func, 0);
+			append_unmarked(into, head);
 		}
 	}
 }
