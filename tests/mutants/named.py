@@ -55,7 +55,7 @@ NAMES = {
         'src/defer/worker.c defer_wake() swap: port_wake(&workers.bell); ...',
     'a ticking worker ignores wanted grace periods':
         'src/defer/worker.c sleep_tick() clause: ... => '
-        'load(&defer_store.sealed) < DEFER_SEALED_WAKE && current(word)',
+        '!store_has_backlog(&defer_store) && current(word)',
     'needed is raised by a load and a store': 'src/gp/gp.c gp_cookie() torn: ...',
     'a domain takes the chain without a grace period':
         'src/domain/worker.c collect() condition: if (chained) => if (false)',
