@@ -819,7 +819,43 @@ static void twice_counted(void)
 	anyrcu_cache_shrink(c);
 }
 
+static _Atomic bool reads;
+
+static void *updates(void *arg)
+{
+	while (!atomic_load(&reads))
+		sched_yield();
+	anyrcu_call(&((struct object *)arg)->head, object_called);
+	atomic_store(&reads, false);
+	return NULL;
+}
+
+/* An allocation at the bound does not end the section of a thread that is online. */
+static void online_section_is_kept(void)
+{
+	struct anyrcu_cache *c = cache_of(1000, 0, 65536);
+	struct object *o = object_get();
+	pthread_t t = thread_start(updates, o);
+
+	while (anyrcu_cache_alloc(c, ANYRCU_GFP_KERNEL))
+		;
+	anyrcu_thread_online();
+	anyrcu_read_lock();
+	atomic_store(&reads, true);
+	while (atomic_load(&reads))
+		sched_yield();
+	test_sleep_ms(100); /* the worker waits for us */
+	CHECK(!anyrcu_cache_alloc(c, ANYRCU_GFP_KERNEL));
+	test_sleep_ms(100);
+	CHECK(!atomic_load(&o->invoked));
+	anyrcu_read_unlock();
+	anyrcu_thread_offline();
+	thread_join(t);
+	pool_check();
+}
+
 static const struct test_case cases[] = {
+	CASE(online_section_is_kept),
 	CASE(distinct),
 	CASE(zeroes),
 	CASE(constructor_once),

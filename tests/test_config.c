@@ -409,7 +409,30 @@ static void bad_environment(void)
 	pool_check();
 }
 
+static _Atomic int synchronizes;
+
+static void callback_synchronizes(void *arg)
+{
+	atomic_store(&synchronizes, 1);
+	test_sleep_ms(20);
+	anyrcu_synchronize();
+	object_invoked(arg);
+}
+
+/* A thread that is online and waits for the end of the workers holds up no grace period. */
+static void online_ends_workers(void)
+{
+	CHECK(anyrcu_call_headless(callback_synchronizes, object_get()));
+	UNTIL(atomic_load(&synchronizes));
+	anyrcu_thread_online();
+	CHECK(!configure((struct anyrcu_config){ .workers = -1 }));
+	CHECK(anyrcu_read_lock_held());
+	anyrcu_thread_offline();
+	pool_check();
+}
+
 static const struct test_case cases[] = {
+	CASE(online_ends_workers, .seconds = 6),
 	CASE(ranges),
 	CASE(pinned_to_first_cpu),
 	CASE(wrong_field_is_named, .says = { "delay_us", "pending_bytes_max" },

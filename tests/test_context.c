@@ -550,7 +550,32 @@ static void handlers_update(void)
 		CHECK(atomic_load(&values[i].live) == (&values[i] == current));
 }
 
+static _Atomic int synchronizes;
+
+static void part_synchronizes(int sig, const siginfo_t *info)
+{
+	atomic_store(&synchronizes, 1);
+	test_sleep_ms(20);
+	anyrcu_synchronize();
+	atomic_store(&synchronizes, 2);
+}
+
+/* A thread that is online and waits for the end of a thread part holds up no grace period. */
+static void online_ends_thread_part(void)
+{
+	struct anyrcu_signal_action a = { .size = sizeof(a), .thread = part_synchronizes };
+
+	CHECK(!anyrcu_signal_action(SIGUSR1, &a));
+	raise(SIGUSR1);
+	UNTIL(atomic_load(&synchronizes));
+	anyrcu_thread_online();
+	CHECK(!anyrcu_signal_action(SIGUSR1, NULL));
+	CHECK(atomic_load(&synchronizes) == 2 && anyrcu_read_lock_held());
+	anyrcu_thread_offline();
+}
+
 static const struct test_case cases[] = {
+	CASE(online_ends_thread_part, .seconds = 6),
 	CASE(every_function_interrupted),
 	CASE(every_function_interrupted_small_bounds),
 	CASE(nested_signals),

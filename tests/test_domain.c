@@ -295,6 +295,42 @@ static void callback_ends_worker(void)
 	anyrcu_domain_destroy(d, NULL);
 }
 
+static void no_readers(void *arg)
+{
+}
+
+static atomic_int synchronizes;
+
+static void callback_synchronizes(struct anyrcu_head *head)
+{
+	atomic_store(&synchronizes, 1);
+	test_sleep_ms(20);
+	anyrcu_synchronize();
+	count(head);
+}
+
+/* A thread that is online and waits for a domain holds up no grace period. */
+static void online_waits(void)
+{
+	const struct anyrcu_source none = { .size = sizeof(none), .synchronize = no_readers };
+
+	for (int i = 0; i < 3; i++) {
+		struct anyrcu_domain *d = anyrcu_domain_create(&none, NULL);
+
+		atomic_store(&synchronizes, 0);
+		anyrcu_domain_call(d, &thing(0)->head, i < 2 ? count : callback_synchronizes);
+		if (i == 2)
+			UNTIL(atomic_load(&synchronizes));
+		anyrcu_thread_online();
+		if (i == 0)
+			anyrcu_domain_barrier(d);
+		anyrcu_domain_destroy(d, NULL);
+		CHECK(anyrcu_read_lock_held()); /* it is online again */
+		anyrcu_thread_offline();
+		CHECK(atomic_load(&invoked) == i + 1);
+	}
+}
+
 static uint64_t clock_ns(void)
 {
 	struct timespec t;
@@ -670,6 +706,7 @@ static const struct test_case cases[] = {
 	CASE(awake_is_not_woken),
 	CASE(callback_ends_worker),
 	CASE(durations),
+	CASE(online_waits, .seconds = 6),
 	CASE(thread_hooks),
 	CASE(signals),
 #if !TSAN

@@ -305,6 +305,49 @@ static void refused(void)
 
 /* ---- who frees when tasks come no more ---- */
 
+/*
+ * What was exchanged while a reader held up grace periods takes all pages that there may be, so
+ * that it cannot be deferred in the ordinary way. It is freed all the same, by the worker or the
+ * caller of anyrcu_reclaim(), and pages can be had again.
+ */
+static void fills_all_pages(int workers)
+{
+	struct anyrcu_config small = { .size = sizeof(small), .page_bytes_max = 65536 };
+	unsigned at = 0;
+	pthread_t t;
+
+	churn(0, 20000);
+	nothing_is_left();
+	CHECK(!anyrcu_init(&small));
+	t = thread_start(holds, NULL);
+	while (!atomic_load(&in_section))
+		usleep(1000);
+	for (unsigned i = 0; i < 20000; i++) {
+		struct tracked *new = get(1, &at);
+
+		CHECK(new);
+		atomic_store(&new->state, DEFERRED);
+		anyrcu_free(new, head);
+	}
+	small.workers = workers;
+	CHECK(!anyrcu_init(&small));
+	atomic_store(&stop, true);
+	thread_join(t);
+	UNTIL((workers < 0 ? anyrcu_reclaim(SIZE_MAX) : 0, all_free()));
+	UNTIL((workers < 0 ? anyrcu_reclaim(SIZE_MAX) : 0, stats().defer_bytes < 65536));
+	nothing_is_left();
+}
+
+static void fills_all_pages_beside_worker(void)
+{
+	fills_all_pages(0);
+}
+
+static void fills_all_pages_without_worker(void)
+{
+	fills_all_pages(-1);
+}
+
 static void rested(void)
 {
 	churn(0, 20000);
@@ -527,6 +570,8 @@ static const struct test_case cases[] = {
 	CASE(read_by_others),
 	CASE(held),
 	CASE(refused),
+	CASE(fills_all_pages_beside_worker),
+	CASE(fills_all_pages_without_worker),
 	CASE(rested),
 	CASE(rested_on_one_cpu),
 	CASE(without_worker),

@@ -80,7 +80,8 @@ ANYRCU_API int anyrcu_cache_destroy(struct anyrcu_cache *cache);
  * Ordering: as malloc().
  * Return: the object, with undefined content unless the cache has a constructor or @gfp has
  *         ANYRCU_GFP_ZERO; NULL if there is no memory, the bound of the cache is reached, or @gfp
- *         is out of range. With ANYRCU_GFP_KERNEL it waits for a grace period before it fails.
+ *         is out of range. With ANYRCU_GFP_KERNEL it waits for a grace period before it fails,
+ *         except in a read-side critical section and in a thread that is online.
  */
 ANYRCU_API void *anyrcu_cache_alloc(struct anyrcu_cache *cache, unsigned gfp)
 	__attribute__((warn_unused_result));

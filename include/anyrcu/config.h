@@ -164,6 +164,9 @@ struct anyrcu_config {
  * To get the stalled thread's stack, a stall report sends it SIGURG, if the program has left that
  * signal at its default.
  *
+ * A thread that is online (anyrcu_thread_online()) and takes the workers away counts as quiescent
+ * while it waits for their callbacks.
+ *
  * Context: a task that may sleep. The preemption model can be chosen until its first use: as long
  * as no lock was used, no signal handler installed, and no function called that depends on the
  * model.

@@ -115,6 +115,8 @@ struct anyrcu_signal_action {
  * nothing queued: pending signals were sent to its parent. Signals that are queued when the process
  * ends are not handled.
  *
+ * A thread that is online (anyrcu_thread_online()) counts as quiescent during the call.
+ *
  * Context: a task that may sleep, not in a hard part.
  * Return: 0; -EINVAL if @sig cannot be handled, or @action has neither part, or a flag or field set
  *         that this version does not know; -EAGAIN if no thread could be started. On an error

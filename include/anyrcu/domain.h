@@ -171,6 +171,8 @@ ANYRCU_API void anyrcu_domain_call_mightsleep(struct anyrcu_domain *domain, void
  * and @thread_sleeps. It must then be a thread that is registered with the source, like a worker
  * after @thread_begin.
  *
+ * A thread that is online (anyrcu_thread_online()) counts as quiescent during the call.
+ *
  * Context: a task that may sleep, whose waiting delays no grace period of the source. In a callback
  *          of the domain the call is reported, and ends the program.
  * Ordering: the callbacks happen before the return.
@@ -182,6 +184,8 @@ ANYRCU_API void anyrcu_domain_barrier(struct anyrcu_domain *domain);
  * @domain: the domain, to which no thread defers any more; NULL is allowed and does nothing
  * @into: the domain, with the same source, to which pending deferrals are moved, in order; NULL:
  *        wait until they are invoked
+ *
+ * A thread that is online counts as quiescent during the call.
  *
  * Context: as anyrcu_domain_barrier().
  */

@@ -243,9 +243,9 @@ void *cache_alloc_slow(struct anyrcu_cache *c, unsigned gfp, const void *caller)
 
 	/*
 	 * The bound is reached, or there is no memory: collect free objects of other CPUs, and
-	 * deferred ones.
+	 * deferred ones. Not in a thread that is online, where waiting would end its section.
 	 */
-	if (!p && (gfp & 3) == ANYRCU_GFP_KERNEL && !gp_in_section()) {
+	if (!p && (gfp & 3) == ANYRCU_GFP_KERNEL && !anyrcu_read_lock_held()) {
 		cache_collect(c);
 		p = alloc(c, ANYRCU_GFP_KERNEL);
 	}

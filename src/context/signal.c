@@ -276,11 +276,18 @@ static void action_end(struct action *a)
 	} else if (mine == a) {
 		store(&a->retired, 2); /* we free it ourselves, when the present call returns */
 	} else {
+		/* Its thread part may wait for a grace period, which we would delay if online. */
+		bool online = load(&anyrcu_self->ctr) & ANYRCU_READER_QS;
+
+		if (online)
+			anyrcu_thread_offline();
 		store_release(&a->retired, 1);
 		ring(a);
 		/* a fork by a handler in between may have changed the process */
 		while (!load_acquire(&a->ended) && load(&port_forks) == process)
 			port_wait(&a->ended, 0, LOOK_AGAIN);
+		if (online)
+			anyrcu_thread_online();
 		action_free(a);
 	}
 }

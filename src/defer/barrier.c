@@ -152,8 +152,8 @@ size_t anyrcu_reclaim(size_t budget)
 		gp_step();
 		gp_remind();
 	}
-	if (unlikely(exchange_used()) && !defer_workers())
-		exchange_collect();
+	if (unlikely(exchange_used()) && !defer_workers() && !exchange_collect() && budget)
+		exchange_free_matured();
 	defer_advance();
 	n = defer_drain(budget, 0);
 	defer_advance();

@@ -329,18 +329,29 @@ static void *pop_gathered(void)
 }
 
 /* One at a time, so that the child of a fork loses at most one object. */
-void exchange_free_rest(void)
+static void free_matured(void)
 {
 	void *p;
 
-	anyrcu_synchronize(); /* for all objects that the caller has gathered */
 	while ((p = pop_gathered()))
 		port_free(p);
 }
 
+void exchange_free_matured(void)
+{
+	gp_cookie(); /* which makes somebody see to it that they mature */
+	free_matured();
+}
+
+void exchange_free_rest(void)
+{
+	anyrcu_synchronize(); /* for all objects that the caller has gathered */
+	free_matured();
+}
+
 void exchange_look(void)
 {
-	bool idle = false;
+	bool idle = false, done;
 
 	port_lock(&exchange_lock);
 	for (uint32_t i = 0; i < load(&ncpus); i++) {
@@ -358,8 +369,10 @@ void exchange_look(void)
 	}
 	if (idle)
 		gather_all();
-	defer_gathered();
+	done = defer_gathered();
 	port_unlock(&exchange_lock);
+	if (!done)
+		exchange_free_matured();
 }
 
 /* ---- statistics ---- */

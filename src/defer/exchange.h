@@ -57,11 +57,14 @@ bool exchange_used(void);
 uint64_t exchange_pending(void);
 uint64_t exchange_freed(void);
 /*
- * Defer all objects in the ordinary way. False: that failed for some, which exchange_free_rest()
- * frees one by one, after a grace period. Task.
+ * Defer all objects in the ordinary way. False: that failed for some, for want of pages, which they
+ * may fill themselves. exchange_free_rest() waits for a grace period and frees these one by one;
+ * exchange_free_matured() frees those whose grace period is over, and wants one for the others.
+ * Task.
  */
 bool exchange_collect(void);
 void exchange_free_rest(void);
+void exchange_free_matured(void);
 /*
  * The worker's regular check. Defers in the ordinary way all objects, if a CPU has exchanged
  * nothing since the last check, and otherwise matured pages that tasks will not take soon. Task.

@@ -71,10 +71,14 @@ void domain_barrier_end(struct anyrcu_domain *d, uint32_t want)
 
 void anyrcu_domain_barrier(struct anyrcu_domain *d)
 {
+	bool online;
+
 	gp_must_not_read("anyrcu_domain_barrier()");
 	if (domain_is_worker(d))
 		port_bug("anyrcu_domain_barrier() inside a callback of the domain");
+	online = gp_waits_begin(); /* each batch waits for a grace period of anyrcu too */
 	domain_barrier_end(d, domain_barrier_begin(d));
+	gp_waits_end(online);
 }
 
 /*
@@ -97,8 +101,12 @@ void domain_unmake(struct anyrcu_domain *d)
 
 void anyrcu_domain_destroy(struct anyrcu_domain *d, struct anyrcu_domain *into)
 {
+	bool online;
+
 	if (!d)
 		return;
+	gp_must_not_read("anyrcu_domain_destroy()");
+	online = gp_waits_begin();
 	if (!into)
 		anyrcu_domain_barrier(d);
 	store(&d->stop, 1);
@@ -115,6 +123,7 @@ void anyrcu_domain_destroy(struct anyrcu_domain *d, struct anyrcu_domain *into)
 		domain_merge(d, into);
 	anyrcu_synchronize(); /* the last caller has left domain_call() */
 	domain_unmake(d);
+	gp_waits_end(online);
 }
 
 /* A new or reused domain, all zero but for "stop" and the words that a late thread uses. */

@@ -224,8 +224,12 @@ int anyrcu_init(const struct anyrcu_config *config)
 	err = defer_workers_start(workers > 0 ? workers : 0, c.worker_rt_priority, c.worker_cpus,
 				  c.nworker_cpus);
 	port_unlock(&configuring);
-	if (workers < 0)
+	if (workers < 0) {
+		bool online = gp_waits_begin(); /* a callback may wait for a grace period */
+
 		defer_workers_wait();
+		gp_waits_end(online);
+	}
 	return err == 0 || err == -EPERM ? err : -EAGAIN;
 }
 

@@ -105,7 +105,7 @@ enum anyrcu_reclaim_state anyrcu_reclaim_poll(uint64_t *ns)
 	if (load(&defer_bell))
 		store(&defer_bell_armed, 1);
 	full_fence(); /* pairs with that in defer_wake() */
-	if (!defer_empty() || gp_wanted())
+	if (!defer_empty() || gp_wanted() || (exchange_used() && !defer_workers()))
 		return ANYRCU_RECLAIM_NOW;
 	*ns = UINT64_MAX;
 	return ANYRCU_RECLAIM_NOTHING;
