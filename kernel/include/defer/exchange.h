@@ -42,6 +42,10 @@ static inline void exchange_free_rest(void)
 {
 }
 
+static inline void exchange_free_matured(void)
+{
+}
+
 static inline void exchange_look(void)
 {
 }
