@@ -256,6 +256,24 @@ static void *collects(void *arg)
 	return arg;
 }
 
+/* A reader that stays, beside which more is exchanged than there may be pages for. */
+static pthread_t exchange_beside_reader(void)
+{
+	pthread_t t = thread_start(holds, NULL);
+	unsigned at = 0;
+
+	while (!atomic_load(&in_section))
+		usleep(1000);
+	for (unsigned i = 0; i < 20000; i++) {
+		struct tracked *new = get(1, &at);
+
+		CHECK(new);
+		atomic_store(&new->state, DEFERRED);
+		anyrcu_free(new, head);
+	}
+	return t;
+}
+
 /*
  * All pages that there may be are in use, so what is exchanged cannot be deferred in the ordinary
  * way: the barrier frees it. Children of forks meanwhile miss the object in its hands at most.
@@ -269,20 +287,10 @@ static void refused(void)
 	CHECK(!anyrcu_init(&small));
 	atomic_store(&slow, true); /* so that forks come in between */
 	for (int round = 0; round < 20; round++) {
-		unsigned at = 0;
 		pthread_t t;
 
 		atomic_store(&stop, false);
-		t = thread_start(holds, NULL);
-		while (!atomic_load(&in_section))
-			usleep(1000);
-		for (unsigned i = 0; i < 20000; i++) {
-			struct tracked *new = get(1, &at);
-
-			CHECK(new);
-			atomic_store(&new->state, DEFERRED);
-			anyrcu_free(new, head);
-		}
+		t = exchange_beside_reader();
 		atomic_store(&stop, true);
 		thread_join(t);
 		t = thread_start(collects, NULL);
@@ -313,22 +321,12 @@ static void refused(void)
 static void fills_all_pages(int workers)
 {
 	struct anyrcu_config small = { .size = sizeof(small), .page_bytes_max = 65536 };
-	unsigned at = 0;
 	pthread_t t;
 
 	churn(0, 20000);
 	nothing_is_left();
 	CHECK(!anyrcu_init(&small));
-	t = thread_start(holds, NULL);
-	while (!atomic_load(&in_section))
-		usleep(1000);
-	for (unsigned i = 0; i < 20000; i++) {
-		struct tracked *new = get(1, &at);
-
-		CHECK(new);
-		atomic_store(&new->state, DEFERRED);
-		anyrcu_free(new, head);
-	}
+	t = exchange_beside_reader();
 	small.workers = workers;
 	CHECK(!anyrcu_init(&small));
 	atomic_store(&stop, true);

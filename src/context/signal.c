@@ -276,7 +276,10 @@ static void action_end(struct action *a)
 	} else if (mine == a) {
 		store(&a->retired, 2); /* we free it ourselves, when the present call returns */
 	} else {
-		/* Its thread part may wait for a grace period, which we would delay if online. */
+		/*
+		 * Its thread part may wait for a grace period, which we would delay if online. This
+		 * is what gp_waits_begin() does, which is in a layer above.
+		 */
 		bool online = load(&anyrcu_self->ctr) & ANYRCU_READER_QS;
 
 		if (online)

@@ -339,7 +339,7 @@ static void free_matured(void)
 
 void exchange_free_matured(void)
 {
-	gp_cookie(); /* which makes somebody see to it that they mature */
+	gp_cookie(); /* the cookies of pages are quiet: this one wants a grace period for them */
 	free_matured();
 }
 
