@@ -83,7 +83,7 @@ kernel:
 kernel-full:
 	@scripts/kernel.sh full
 
-# The tests of liburcu and of Knot DNS, from Debian's source packages, on anyrcu: some 20 minutes.
+# The tests of liburcu, Knot DNS and BIND, from Debian's source packages, on anyrcu: 25 minutes.
 foreign:
 	@scripts/deps.sh foreign
 	@tests/foreign/run.sh

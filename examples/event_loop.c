@@ -64,7 +64,8 @@ static void wait_for_events(int fd)
 	uint64_t ns, count;
 	int ms = -1;
 
-	if (anyrcu_reclaim_poll(&ns) != ANYRCU_RECLAIM_NOTHING)
+	anyrcu_reclaim_poll(&ns);
+	if (ns != UINT64_MAX)
 		ms = (int)(ns / 1000000);
 	if (poll(&events, 1, ms) > 0 && read(fd, &count, sizeof(count)) < 0)
 		perror("read");

@@ -40,7 +40,7 @@ void gp_pause(anyrcu_gp_t cookie, unsigned round)
 		schedule_timeout_idle(1);
 }
 
-void gp_must_not_read(const char *what)
+void gp_may_wait(const char *what)
 {
 	might_sleep();
 	RCU_LOCKDEP_WARN(lock_is_held(&rcu_bh_lock_map) || lock_is_held(&rcu_lock_map) ||

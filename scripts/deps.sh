@@ -15,7 +15,7 @@ libglib2.0-dev abigail-tools debhelper lintian' ;;
 coverage) packages='gcovr' ;;
 kernel-build) packages='gcc make flex bison bc libelf-dev xz-utils' ;;
 aarch64-system) packages='qemu-system-arm cpio' ;;
-kernel) packages='qemu-system-x86 busybox-static cpio make' ;;
+kernel) packages='qemu-system-x86 busybox-static cpio make dwarves' ;;
 site) packages='pandoc mandoc python3' ;;
 site-check) packages='chromium' ;;
 bench) packages='gnuplot-nox python3' ;;
@@ -23,7 +23,7 @@ deb) packages='debhelper lintian libck-dev libdw-dev libjansson-dev liburcu-dev 
 systemtap-sdt-dev valgrind g++' ;;
 deb-install) packages='debootstrap' ;;
 foreign) packages='dpkg-dev make gcc pkg-config libjansson-dev liburcu-dev libgnutls28-dev
-libedit-dev liblmdb-dev' ;;
+libedit-dev liblmdb-dev libcap-dev libcmocka-dev libnghttp2-dev libssl-dev libuv1-dev' ;;
 lockdep) packages='redis-server redis-tools memcached nginx-light libsqlite3-dev xz-utils zstd pigz
 git clang lld python3 valgrind' ;;
 lockdep-programs) packages='pbzip2 lbzip2 plzip pixz p7zip-full ffmpeg x264 x265 aom-tools dav1d

@@ -48,6 +48,7 @@ own()
 	module "$kernel" || { fail "$kernel: the module does not build"; return; }
 	# KCSAN delays accesses in a loop, of which single-stepping interrupts each instruction.
 	tests "$kernel" "$([ "$1" != kcsan ] || echo except=step)"
+	redirected "$kernel" ""
 	case $1 in
 	lockdep | lockdep-rt) judged 'BUG: Invalid wait context' ;;
 	none) [ "$short" ] || not_counted ;;

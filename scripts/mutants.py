@@ -13,10 +13,12 @@ ends them. Results are kept in BUILD/mutants and used again while the file stays
 docs/design/mutants.md argues why each survivor is equivalent, or says what else covers it. An entry
 that matches no mutant, or one that is found, is an error; so is a survivor without an entry.
 
-usage: mutants.py BUILD [--sample N] [--named] [--only TEXT] [--quick] [--again] [--jobs N]
+usage: mutants.py BUILD [--sample N [--skip N]] [--named] [--only TEXT] [--quick] [--again]
+                  [--jobs N]
        mutants.py BUILD ... --list
     BUILD        a meson build directory in which all is built
     --sample N   N mutants, always the same ones
+    --skip N     not the first N of those that --sample takes, but the ones that come after them
     --named      those of tests/mutants/named.py, and no others but a sample
     --only TEXT  those whose name has TEXT in it
     --quick      without the programs that use the library; a later run without --quick runs the
@@ -59,10 +61,12 @@ HEADERS = ['src/store/store.h', 'src/defer/defer.h', 'src/defer/pipe.h',
 OTHERS = sources('src/cache', 'src/context', 'src/data', 'src/lockdep')
 INIT = sources('src/init')
 UNIT = ['tests/unit.c'] + ['tests/unit_%s.c' % name for name in
-                           ('calls', 'gp', 'pipe', 'worker')]
-PLATFORM = ['tests/test_platform.c', 'tests/test_platform_tasks.c']
+                           ('barrier', 'calls', 'domain', 'domain_life', 'domain_threads', 'duties',
+                            'exchange', 'exchange_back', 'gp', 'pipe', 'sleep', 'worker')]
+PLATFORM = ['tests/test_platform%s.c' % name for name in ('', '_refused', '_tasks', '_where')]
 SCENE_FILES = ['tests/explore/%s.c' % name for name in
-               ('main', 'objects', 'readers', 'workers', 'forks', 'domains', 'windows')]
+               ('main', 'objects', 'readers', 'workers', 'forks', 'domains', 'windows',
+                'windows_store')]
 EXPLORE = ['tests/explore/sim.c', 'tests/explore/memory.c', 'tests/explore/port.c'] + SCENE_FILES
 
 CC = ['gcc', '-std=gnu11', '-w', '-pthread', '-D_FILE_OFFSET_BITS=64']
@@ -79,7 +83,7 @@ PROGRAMS = [
     ('test_defer', [], {}), ('test_domain', [], {}), ('test_config', [], {}),
     ('test_debug', [], {}), ('test_system', [], {}),
     ('test_defer', [], {'ANYRCU_RSEQ': '0'}), ('stress', [], {}), ('test_life', [], {}),
-    ('test_rcu', [], {}), ('test_page', [], {}),
+    ('test_rcu', [], {}), ('test_page', [], {}), ('test_reclaim', [], {}),
     ('test_bytes', [], {}), ('test_exchange', [], {}), ('test_cache', [], {}),
     ('stress', [], {'ANYRCU_MEMBARRIER': '0'}), ('test_rcu', [], {'ANYRCU_MEMBARRIER': '0'}),
     ('test_life', [], {'ANYRCU_RSEQ': '0'}), ('test_domain', [], {'ANYRCU_MEMBARRIER': '0'}),
@@ -139,10 +143,18 @@ def end_session(p):
 
 
 def compile_one(form, source, out, include=None, text=None):
-    """@text in place of what the source has; @include: a directory whose headers come first."""
+    """
+    @text in place of what the source has; @include: a directory whose headers come first. The
+    compiler reads both from its standard input, as objects have the name of what was compiled.
+    """
+    if text is None:
+        with open(ROOT + '/' + source) as f:
+            text = f.read()
     command = CC + FORMS[form] + ['-include', ROOT + '/tests/mutants/ops.h']
     if include:
         command += ['-I' + include]
+    if form == 'unit':
+        command += ['-I' + ROOT + '/src/port/mock']
     command += ['-I' + ROOT + '/include', '-I' + ROOT + '/src', '-I' + ROOT + '/src/port/posix',
                 '-I' + ROOT + '/tests/explore', '-I' + ROOT + '/tests']
     if form == 'explore' and (source in INIT or source in OTHERS or
@@ -152,7 +164,7 @@ def compile_one(form, source, out, include=None, text=None):
         command += ['-include', ROOT + '/tests/explore/process.h']
     if form == 'explore' and source == 'src/init/init.c':
         command += ['-include', ROOT + '/tests/explore/init.h']
-    command += ['-c', '-x', 'c', '-o', out, '-' if text is not None else ROOT + '/' + source]
+    command += ['-c', '-x', 'c', '-o', out, '-']
     p = subprocess.run(command, input=text, text=True, capture_output=True,
                        cwd=os.path.dirname(out))
     if p.returncode and os.environ.get('MUTANTS_ERRORS'):
@@ -356,6 +368,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument('build')
     parser.add_argument('--sample', type=int)
+    parser.add_argument('--skip', type=int, default=0)
     parser.add_argument('--only', action='append', default=[])
     parser.add_argument('--again', action='store_true')
     parser.add_argument('--named', action='store_true')
@@ -373,8 +386,10 @@ def main():
     argued = arguments()
     stale = [p for p, r in argued if not any(r.match(name) for name, _, _ in every)]
     chosen = [m for m in every if all(o in m[0] for o in args.only)]
+    if args.skip and not args.sample:
+        parser.error('--skip is for --sample')
     if args.sample:
-        chosen = sorted(chosen, key=lambda m: digest(m[0]))[:args.sample]
+        chosen = sorted(chosen, key=lambda m: digest(m[0]))[args.skip:args.skip + args.sample]
     if args.named:
         chosen = named(every) + [m for m in chosen if args.sample]
         chosen = list({m[0]: m for m in chosen}.values())

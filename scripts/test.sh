@@ -65,6 +65,8 @@ run()
 
 build build-gcc && { run build-gcc default; run build-gcc fallback; run build-gcc fences; }
 CC=clang CXX=clang++ build build-clang && run build-clang default --no-suite text
+# Without this, what UndefinedBehaviorSanitizer reports is no failure of most programs.
+UBSAN_OPTIONS="halt_on_error=1 print_stacktrace=1" export UBSAN_OPTIONS
 build build-asan -Db_sanitize=address,undefined -Dbuildtype=debugoptimized &&
 	run build-asan default --no-suite text
 # What follows often waits, or uses one processor, so parts of it run beside each other.

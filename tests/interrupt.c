@@ -57,13 +57,16 @@ const struct state *state;
 
 /* ---- discovery ---- */
 
-/* The scheduler, too, aborts a sequence, by chance: then what it jumps to is not plain. */
 static void found(int i)
 {
-	bool aborts = !strncmp(insns[i].function, "port_rseq_failure", 17);
-
 	tables->known[i] = true;
-	mark(i, aborts ? EXECUTED : EXECUTED | PLAIN);
+	mark(i, EXECUTED | PLAIN);
+}
+
+/* Is it where a sequence goes when it has failed? */
+static bool is_failure(int i)
+{
+	return !strncmp(insns[i].function, "port_rseq_failure", 17);
 }
 
 /* On from an instruction of the library, single-stepping what lies outside. */
@@ -85,9 +88,16 @@ static void step_outside(unsigned is)
 	}
 }
 
+/*
+ * The scheduler, too, makes a sequence fail, by chance. What follows then is what an interruption
+ * of the sequence is to find, so the copy starts anew. In some states it fails each time.
+ */
+#define FAILURES_MAX 8
+
 /* Returns whether it was the last time. */
 static bool discover_once(void)
 {
+	static int failures; /* in a row */
 	bool more = false;
 
 	copy_start();
@@ -104,10 +114,13 @@ static bool discover_once(void)
 		i = code_at(regs_get().rip - 1);
 		if (i < 0 || !tables->planted[i])
 			fail("a breakpoint that nobody has planted");
+		more = true;
+		if (is_failure(i) && ++failures < FAILURES_MAX)
+			break;
+		failures = 0;
 		rip_set(insns[i].addr);
 		unplant(i);
 		found(i);
-		more = true;
 		if (insns[i].is & IN_RSEQ)
 			break;
 		/* The operation's own return leads to this test. */
@@ -221,7 +234,7 @@ static int run_path(void)
 			if (pid == 0) {
 				prctl(PR_SET_PDEATHSIG, SIGKILL);
 				if (tasks)
-					task_prepare();
+					task_prepare(op);
 				if (state->prepare)
 					state->prepare(op);
 				scenario();

@@ -155,7 +155,7 @@ bool hash_used(void); /* there is one, which may defer resizes */
 
 /* ---- interrupt_task.c ---- */
 
-void task_prepare(void); /* before the state's own preparation */
+void task_prepare(enum op op); /* before the state's own preparation */
 
 void scene_init(void);
 /* Does not return. Stops by a breakpoint at each stage; exit status 0: all is well. */

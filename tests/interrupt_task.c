@@ -190,12 +190,17 @@ const char *task_check(enum op op, const struct state *state)
 
 /* ---- the states ---- */
 
-/* Of each of them: what the pace of a process under trace must not change. */
-void task_prepare(void)
+/*
+ * Of each of them: what the pace of a process under trace must not change. A thread ends in the
+ * second round of destructors, so the first is over.
+ */
+void task_prepare(enum op op)
 {
 	struct anyrcu_config c = { .size = sizeof(c), .delay_us = 10000000 };
 
 	anyrcu_init(&c);
+	if (op == THREAD_END)
+		at_thread_end(&answer);
 }
 
 /* Pages of both kinds, and objects for several functions. */

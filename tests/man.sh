@@ -43,9 +43,17 @@ done
 # and each of its options, by both names.
 for header in "$source"/include/anyrcu/*.h "$source"/include/anyrcu/*.hpp; do
 	name=${header##*/}
-	case $name in linux*.h) continue ;; esac # for the kernel: see docs/kernel.md
+	case $name in linux*.h) continue ;; esac # for the kernel: anyrcu.9
 	[ "$name" = anyrcu.h ] || grep -q "^\.I <anyrcu/$name>" "$pages/anyrcu.7" ||
 		fail "anyrcu.7 does not name <anyrcu/$name>"
+done
+names=$(cat "$source"/include/anyrcu/linux*.h | sed -nE \
+	-e 's/^[a-z].*[ *](anyrcu_[a-z_]*)\(.*/\1/p' \
+	-e 's/^#define (anyrcu_[a-z_]*)\(.*/\1/p' | grep -v '_free_head$')
+[ "$(echo "$names" | wc -l)" -ge 12 ] || fail "found no functions for the kernel"
+for name in $names; do
+	grep -q "^\.BI* \"[^\"]*[ *]$name(" "$pages/anyrcu.9" ||
+		fail "anyrcu.9 does not name $name"
 done
 for name in $(sed -n 's/^\t{ "\([a-z]*\)", cmd_.*/\1/p' "$source/tools/anyrcu/main.c"); do
 	grep -q "^\.SS $name\$" "$pages/anyrcu.1" &&

@@ -18,7 +18,7 @@ one()
 	safety) build='-DSAFETY -DNOCLAIM' options= ;;
 	assert) build='-DSAFETY -DNOCLAIM' options=-E ;;
 	live) build=-DNFAIR=3 options='-a -f' ;;
-	cycles) build='-DNP -DNOCLAIM' options='-l -E' ;;
+	cycles) build='-DNP -DNOCLAIM -DCOLLAPSE' options='-l -E' ;;
 	*) build=none options= ;;
 	esac
 	tmp=$(mktemp -d)

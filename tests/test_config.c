@@ -266,6 +266,31 @@ static void worker_takes_over(void)
 	pool_check();
 }
 
+static _Atomic int blocked;
+static _Atomic bool go_on;
+
+static void blocks(void *arg)
+{
+	atomic_fetch_add(&blocked, 1);
+	UNTIL(atomic_load(&go_on));
+}
+
+/* A new worker finds no slot, as callbacks keep all former ones: it comes when one of them goes. */
+static void former_workers_have_all_slots(void)
+{
+	struct object *o = object_get();
+
+	CHECK(!configure((struct anyrcu_config){ .workers = ANYRCU_WORKERS_MAX }));
+	for (int i = 0; i < ANYRCU_WORKERS_MAX; i++) {
+		CHECK(anyrcu_call_headless(blocks, NULL));
+		UNTIL(atomic_load(&blocked) == i + 1);
+	}
+	CHECK(!configure((struct anyrcu_config){ .workers = 1 }));
+	atomic_store(&go_on, true);
+	anyrcu_call(&o->head, object_called);
+	UNTIL(atomic_load(&o->invoked));
+}
+
 static void pinned(void)
 {
 	int cpus[2], ncpus = 0, on[2] = { 0 }, first, last;
@@ -443,6 +468,7 @@ static const struct test_case cases[] = {
 	CASE(workers_change_under_load),
 	CASE(configured_by_threads_at_once),
 	CASE(worker_takes_over),
+	CASE(former_workers_have_all_slots),
 	CASE(pinned),
 	CASE(realtime),
 	CASE(realtime_not_permitted),

@@ -4,7 +4,6 @@
  * bounds.
  */
 #include "test.h"
-#include <poll.h>
 #include <malloc.h>
 
 struct freed {
@@ -361,6 +360,15 @@ static void free_mightsleep_in_section(void)
 	anyrcu_free_mightsleep(p);
 }
 
+/* An object of a cache does not sleep, but the mistake is the same. */
+static void free_mightsleep_of_cache_in_section(void)
+{
+	void *p = anyrcu_alloc(10, ANYRCU_GFP_KERNEL);
+
+	anyrcu_read_lock();
+	anyrcu_free_mightsleep(p);
+}
+
 static void call_of_null(void)
 {
 	anyrcu_call(&object_get()->head, NULL);
@@ -659,12 +667,40 @@ static void mightsleep_lends_a_hand(void)
 
 	CHECK(!configure(c));
 	for (int i = 0; i < SCALED(100000); i++) {
-		anyrcu_free_mightsleep(malloc(16));
+		if (i % 2)
+			anyrcu_free_mightsleep(malloc(16));
+		else
+			anyrcu_free_mightsleep_sized(malloc(16), 16);
 		if (stats().pending > highest)
 			highest = stats().pending;
 	}
 	CHECK(stats().helped > 0);
 	CHECK(highest < 100000 / 4);
+	check_sums();
+}
+
+static atomic_uint invoked_by_helper;
+
+static void must_wait(void *arg)
+{
+	atomic_fetch_add(&invoked_by_helper, 1);
+}
+
+/* Callbacks may take locks that the caller holds, so it frees what comes before them only. */
+static void mightsleep_invokes_nothing(void)
+{
+	struct anyrcu_config c = { .workers = -1, .pending_max = 1024 };
+
+	CHECK(!configure(c));
+	for (int i = 0; i < SCALED(100000); i++) {
+		if (i % 4096 == 4095)
+			anyrcu_call_mightsleep_sized(must_wait, &c, 1);
+		else
+			anyrcu_free_mightsleep_sized(malloc(16), 16);
+	}
+	CHECK(stats().helped > 0 && atomic_load(&invoked_by_helper) == 0);
+	anyrcu_barrier();
+	CHECK(atomic_load(&invoked_by_helper) == SCALED(100000) / 4096);
 	check_sums();
 }
 
@@ -716,133 +752,7 @@ static void stats_keep_to_their_size(void)
 	}
 }
 
-/* ---- event loops ---- */
-
-static bool readable(int fd, int ms)
-{
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-
-	return poll(&p, 1, ms) == 1;
-}
-
-static void read_all(int fd)
-{
-	uint64_t n;
-
-	while (read(fd, &n, sizeof(n)) == sizeof(n))
-		;
-	CHECK(errno == EAGAIN);
-}
-
-/*
- * An event loop until nothing is left. It reads from the descriptor before it asks: what it would
- * read after it is told "nothing" may be written by the next deferral, and only by that one.
- */
-static void loop(int fd)
-{
-	enum anyrcu_reclaim_state state;
-	uint64_t ns;
-
-	for (;;) {
-		read_all(fd);
-		state = anyrcu_reclaim_poll(&ns);
-		if (state == ANYRCU_RECLAIM_NOTHING)
-			break;
-		CHECK(state != ANYRCU_RECLAIM_NOW || ns == 0);
-		CHECK(state == ANYRCU_RECLAIM_NOW || ns < 60000000000);
-		usleep(ns / 1000);
-		anyrcu_reclaim(64);
-	}
-	CHECK(ns == UINT64_MAX);
-}
-
-static void defer_on_signal(int sig)
-{
-	object_defer(0);
-}
-
-static void reclaim_by_event_loop(void)
-{
-	int fd = anyrcu_reclaim_fd();
-	struct holder h;
-
-	CHECK(fd >= 0 && anyrcu_reclaim_fd() == fd);
-	CHECK(readable(fd, 0)); /* look first */
-	loop(fd);
-	CHECK(!readable(fd, 20) && anyrcu_reclaim_poll(NULL) == ANYRCU_RECLAIM_NOTHING);
-	object_defer(0);
-	CHECK(readable(fd, 60000) && anyrcu_reclaim_poll(NULL) == ANYRCU_RECLAIM_LATER);
-	loop(fd);
-	CHECK(stats().pending == 0);
-	handle(SIGUSR1, defer_on_signal, 0);
-	raise(SIGUSR1);
-	CHECK(readable(fd, 60000));
-	holder_enter(&h);
-	while (anyrcu_reclaim_poll(NULL) != ANYRCU_RECLAIM_READERS)
-		anyrcu_reclaim(64);
-	anyrcu_reclaim(64);
-	CHECK(anyrcu_reclaim_poll(NULL) == ANYRCU_RECLAIM_READERS && stats().pending == 1);
-	holder_leave(&h);
-	loop(fd);
-	anyrcu_gp_start();
-	CHECK(readable(fd, 60000) && anyrcu_reclaim_poll(NULL) != ANYRCU_RECLAIM_NOTHING);
-	loop(fd);
-	pool_check();
-}
-
-/* The last one to be deferred by several threads is not forgotten. */
-static void *defers_some(void *arg)
-{
-	for (unsigned i = 0; i < SCALED(2000); i++) {
-		object_defer(i);
-		if (i % 64 == 0)
-			test_sleep_ms(1);
-	}
-	return NULL;
-}
-
-static void reclaim_by_event_loop_beside_threads(void)
-{
-	int fd = anyrcu_reclaim_fd();
-	pthread_t t[3];
-
-	for (int i = 0; i < 3; i++)
-		t[i] = thread_start(defers_some, NULL);
-	while (stats().invoked < 3 * SCALED(2000)) {
-		loop(fd);
-		if (stats().invoked < 3 * SCALED(2000))
-			CHECK(readable(fd, 60000));
-	}
-	for (int i = 0; i < 3; i++)
-		thread_join(t[i]);
-	pool_check();
-}
-
-static void reclaim_fd_of_a_child(void)
-{
-	int fd = anyrcu_reclaim_fd();
-	pid_t pid;
-
-	loop(fd);
-	pid = fork();
-	if (!pid) {
-		int own = anyrcu_reclaim_fd();
-
-		CHECK(own >= 0 && own != fd);
-		loop(own);
-		object_defer(0);
-		CHECK(readable(own, 60000));
-		loop(own);
-		_exit(stats().pending != 0);
-	}
-	CHECK(child_ended_well(pid));
-	CHECK(!readable(fd, 0));
-}
-
 static const struct test_case cases[] = {
-	CASE(reclaim_by_event_loop, .env = { "ANYRCU_WORKERS=0" }),
-	CASE(reclaim_by_event_loop_beside_threads, .env = { "ANYRCU_WORKERS=0" }),
-	CASE(reclaim_fd_of_a_child, .env = { "ANYRCU_WORKERS=0" }),
 	CASE(frees),
 	CASE(free_at_every_offset),
 	CASE(null_is_nothing),
@@ -862,6 +772,8 @@ static const struct test_case cases[] = {
 	CASE(reclaim_in_section, .sig = SIGABRT, .says = { "anyrcu_reclaim" }),
 	CASE(call_mightsleep_in_section, .sig = SIGABRT, .says = { "anyrcu_call_mightsleep" }),
 	CASE(free_mightsleep_in_section, .sig = SIGABRT, .says = { "anyrcu_free_mightsleep" }),
+	CASE(free_mightsleep_of_cache_in_section, .sig = SIGABRT,
+	     .says = { "anyrcu_free_mightsleep" }),
 	CASE(call_of_null, .sig = SIGABRT, .says = { "anyrcu", "NULL" }),
 	CASE(call_headless_of_null, .sig = SIGABRT, .says = { "anyrcu", "NULL" }),
 	CASE(call_mightsleep_of_null, .sig = SIGABRT, .says = { "anyrcu", "NULL" }),
@@ -878,6 +790,8 @@ static const struct test_case cases[] = {
 	CASE(past_pending_max),
 	CASE(flood_is_met),
 	CASE(mightsleep_lends_a_hand),
+	CASE(mightsleep_lends_a_hand, .env = { "ANYRCU_DEBUG=1" }),
+	CASE(mightsleep_invokes_nothing),
 	CASE(sums_hold),
 	CASE(stats_keep_to_their_size),
 };

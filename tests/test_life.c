@@ -4,6 +4,7 @@
  * before and after main().
  */
 #include "test.h"
+#include <anyrcu/cache.h>
 #include <limits.h>
 #include <linux/sched.h>
 #include <setjmp.h>
@@ -591,6 +592,29 @@ static void exit_in_callback_waits(void)
 	exit_in_callback();
 }
 
+static void head_ends_the_process(struct anyrcu_head *head)
+{
+	exit(0);
+}
+
+/* The same if the callback is in the chain. */
+static void exit_in_chain_waits(void)
+{
+	static struct anyrcu_head end;
+	struct holder h;
+
+	CHECK(!configure((struct anyrcu_config){ .page_bytes_max = 65536 }));
+	CHECK(!atexit(waits_at_exit));
+	holder_enter(&h);
+	while (!stats().deferred_chain)
+		object_defer(0);
+	anyrcu_call(&end, head_ends_the_process);
+	for (int i = 0; i < 100; i++)
+		object_defer(i);
+	holder_leave(&h);
+	UNTIL(false);
+}
+
 static void exit_in_callback_of_caller(void)
 {
 	for (int i = 0; i < 100; i++)
@@ -707,6 +731,80 @@ static void thread_ends_by_system_call(void)
 }
 #endif
 
+/* ---- a thread's end ---- */
+
+static _Atomic int reading;
+static _Atomic bool was_read;
+
+static void reads_slowly(void *object)
+{
+	atomic_store(&reading, 1);
+	UNTIL(stats().pending > 0);
+	for (int i = 0; i < 50; i++) { /* it must not be invoked, however long this takes */
+		anyrcu_gp_start();
+		usleep(1000);
+		CHECK(!atomic_load(&was_read));
+	}
+}
+
+static pthread_key_t slow_key;
+
+static void *online_to_the_end(void *unused)
+{
+	anyrcu_thread_online();
+	CHECK(!pthread_setspecific(slow_key, &slow_key));
+	return NULL;
+}
+
+static void *leaves_late(void *key)
+{
+	anyrcu_read_lock();
+	CHECK(!pthread_setspecific(*(pthread_key_t *)key, key));
+	return NULL;
+}
+
+static void leaves(void *unused)
+{
+	anyrcu_read_unlock();
+}
+
+static void is_read(void *unused)
+{
+	atomic_store(&was_read, true);
+}
+
+/* The program's destructors run in a thread that is still a reader, and may end its section. */
+static void key_destructors_read(void)
+{
+	pthread_key_t late;
+	pthread_t t;
+
+	CHECK(!pthread_key_create(&slow_key, reads_slowly));
+	t = thread_start(online_to_the_end, NULL);
+	UNTIL(atomic_load(&reading));
+	CHECK(anyrcu_call_headless(is_read, &reading));
+	thread_join(t);
+	anyrcu_barrier();
+	CHECK(atomic_load(&was_read));
+	CHECK(!pthread_key_create(&late, leaves));
+	thread_join(thread_start(leaves_late, &late));
+	anyrcu_synchronize();
+}
+
+/* Nobody reads what is reported. */
+static void report_into_closed_pipe(void)
+{
+	struct anyrcu_cache_config config = { .size = sizeof(config),
+					      .name = "leaks",
+					      .object_size = 10 };
+	struct anyrcu_cache *c = anyrcu_cache_create(&config);
+	int ends[2];
+
+	CHECK(c && anyrcu_cache_alloc(c, ANYRCU_GFP_KERNEL));
+	CHECK(!pipe(ends) && !close(ends[0]) && dup2(ends[1], STDERR_FILENO) == STDERR_FILENO);
+	CHECK(anyrcu_cache_destroy(c) == -EBUSY);
+}
+
 static const struct test_case cases[] = {
 	CASE(constructor_defers),
 	CASE(defers_at_exit_and_in_destructors),
@@ -732,8 +830,11 @@ static const struct test_case cases[] = {
 #endif
 	CASE(exit_in_callback),
 	CASE(exit_in_callback_waits),
+	CASE(exit_in_chain_waits),
 	CASE(exit_in_callback_of_caller, .env = { "ANYRCU_WORKERS=0" }),
 	CASE(key_destructors_defer),
+	CASE(key_destructors_read),
+	CASE(report_into_closed_pipe),
 	CASE(short_lived_threads_defer),
 	CASE(smallest_stack),
 #if !ASAN && !TSAN

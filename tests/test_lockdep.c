@@ -377,6 +377,31 @@ static void by_instance(void)
 	FOUND(RECURSIVE);
 }
 
+/* A reader with many locks, while the entries of those that are gone are removed. */
+static void reader_among_stale(void)
+{
+	for (int stale = 0; stale < 16; stale++) {
+		the_host.by_instance = true;
+		if (!stale)
+			begin();
+		reads = true;
+		for (int i = 0; i < 16; i++)
+			take(&many[8 * i]);
+		for (int i = 0; i < stale; i++)
+			lockdep_forget(&many[8 * i], &many[8 * i + 1]);
+		for (int i = 16; i < 40; i++)
+			take(&many[8 * i]);
+		CHECK(lockdep_held_count() == 40u - stale);
+		for (int i = stale; i < 40; i++)
+			CHECK(op->is_held(&many[8 * i]) == 1);
+		reads = false;
+		for (int i = 40; i-- > stale;)
+			leave(&many[8 * i]);
+		CHECK(lockdep_held_count() == 0);
+		SILENT();
+	}
+}
+
 /* ---- the life of a lock ---- */
 
 static void locks_come_and_go(void)
@@ -637,7 +662,7 @@ static void sleeping(void)
 	reads = true;
 	op->might_sleep("h", NULL); /* a reader may */
 	SILENT();
-	op->rcu_wait("wait", NULL);
+	op->rcu_wait("wait", true, NULL);
 	FOUND(RCU);
 }
 
@@ -970,6 +995,7 @@ static void threads_end(void)
 }
 
 static _Atomic int stop;
+static _Atomic bool until_stopped;
 
 /* In the order of their addresses, but for who is wrong; with locks of its own that come and go. */
 static void *works(void *arg)
@@ -978,7 +1004,8 @@ static void *works(void *arg)
 	unsigned r = (unsigned)(uintptr_t)arg * 2654435761u;
 	char *own = malloc(64);
 
-	for (int i = 0; i < SCALED(40000) && !atomic_load(&stop); i++) {
+	for (int i = 0; !atomic_load(&stop) && (i < SCALED(40000) || atomic_load(&until_stopped));
+	     i++) {
 		int at[4], n = 0;
 
 		for (int k = 0; k < 4; k++) {
@@ -1064,6 +1091,7 @@ static void forks(void)
 	pthread_t t[3];
 
 	begin();
+	atomic_store(&until_stopped, true);
 	pthread_atfork(takes_while_forking, NULL, NULL);
 	pthread_atfork(lockdep_fork_prepare, lockdep_fork_parent, lockdep_fork_child);
 	for (uintptr_t i = 0; i < COUNT(t); i++)
@@ -1129,6 +1157,7 @@ static const struct test_case cases[] = {
 	CASE(class_by_first_place),
 	CASE(nested_under_another),
 	CASE(by_instance),
+	CASE(reader_among_stale),
 	CASE(locks_come_and_go),
 	CASE(address_used_again),
 	CASE(freed_or_destroyed_while_held),

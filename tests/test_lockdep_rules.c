@@ -292,6 +292,26 @@ static const struct rule_case table[] = {
 	{ "{ } synchronize barrier wait", OK, false },
 	{ "{ M1 -M1 S1 -S1 R1 -R1 { } } R1 { -R1 }", OK, false },
 
+	/* Waiting for readers, or for callbacks, with locks held */
+	{ "{ M1 -M1 } M1 synchronize", CIRCULAR, false },
+	{ "M1 synchronize -M1 { M1", CIRCULAR, false },
+	{ "{ M1 -M1 } M1 wait", CIRCULAR, false },
+	{ "{ M1 -M1 } M1 mightsleep", CIRCULAR, false },
+	{ "{ M1 -M1 } M1 barrier", CIRCULAR, false },
+	{ "{ M1 -M1 } M1 reclaim -M1", OK, false },
+	{ "{ M1 -M1 } M2 synchronize -M2 M1 -M1 synchronize", OK, false },
+	{ "{ M1 -M1 } M1 M2 -M2 -M1 M2 synchronize", CIRCULAR, false },
+	{ "{ M1 } M2 -M2 -M1 M2 synchronize", CIRCULAR, false },
+	{ "{ M1 } -M1 M2 synchronize -M2", OK, false },
+	{ "M1 { M2 -M2 } -M1 M1 synchronize -M1", OK, false },
+	{ "M1 { M2 -M2 } -M1 M2 synchronize", CIRCULAR, false },
+	{ "{ ?M1 -M1 } M1 synchronize -M1", OK, false },
+	{ "online M1 -M1 offline M1 synchronize", CIRCULAR, false },
+	{ "online synchronize offline M1 synchronize -M1", OK, false },
+	{ "callback barrier M1 barrier", CIRCULAR, false },
+	{ "M1 barrier -M1 callback barrier", CIRCULAR, false },
+	{ "callback barrier M2 barrier -M2 M1 synchronize -M1", OK, false },
+
 	/* Assertions */
 	{ "M1 !M1 -M1 =M1", OK, false },
 	{ "!M1", NOT_HELD, false },
@@ -474,6 +494,23 @@ static void gp_wait(void)
 	anyrcu_gp_wait(anyrcu_gp_start());
 }
 
+/* A callback that takes the first mutex. */
+static void takes_first(void *unused)
+{
+	anyrcu_mutex_lock(&mutexes[place('1')]);
+	anyrcu_mutex_unlock(&mutexes[place('1')]);
+}
+
+static void callback(void)
+{
+	anyrcu_call_mightsleep(takes_first, NULL);
+}
+
+static void reclaim(void)
+{
+	anyrcu_reclaim(SIZE_MAX);
+}
+
 static const struct {
 	const char *word;
 	void (*step)(void);
@@ -496,6 +533,10 @@ static const struct {
 	{ "synchronize", anyrcu_synchronize },
 	{ "barrier", anyrcu_barrier },
 	{ "wait", gp_wait },
+	{ "online", anyrcu_thread_online },
+	{ "offline", anyrcu_thread_offline },
+	{ "callback", callback },
+	{ "reclaim", reclaim },
 };
 
 /* ---- the run ---- */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
  * The POSIX platform by itself, linked into the program: reports, stacks, memory, and what it tells
- * checkers, whose interfaces the test has in their place. See test_platform_tasks.c for the rest.
+ * checkers, whose interfaces the test has in their place. The rest is in test_platform_tasks.c,
+ * test_platform_where.c and test_platform_refused.c.
  *
  * The program is linked with the hash table of System V alone, so its own symbols are not found.
  */
@@ -339,6 +340,18 @@ static void mappings_are_aligned(void **state)
 	port_unmap(NULL, 0);
 }
 
+/* An object so large that malloc() maps it. */
+static void freed_memory_goes_back(void **state)
+{
+	size_t before = address_space();
+	void *p = malloc(64 << 20);
+
+	assert_non_null(p);
+	assert_true(address_space() >= before + (64 << 20));
+	port_free(p);
+	assert_int_equal(address_space(), before);
+}
+
 static void refused(struct rlimit limit, int what)
 {
 	struct rlimit former;
@@ -457,13 +470,14 @@ static void checkers_are_told(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(stack_is_of_caller),	cmocka_unit_test(reports_are_formatted),
-		cmocka_unit_test(long_reports_are_cut), cmocka_unit_test(addresses_have_symbols),
-		cmocka_unit_test(text_goes_to_file),	cmocka_unit_test(places_are_found),
-		cmocka_unit_test(bug_shows_stack),	cmocka_unit_test(stack_of_other),
-		cmocka_unit_test(mappings_are_aligned), cmocka_unit_test(refusals_leave_nothing),
-		cmocka_unit_test(checkers_are_told),
+		cmocka_unit_test(stack_is_of_caller),	  cmocka_unit_test(reports_are_formatted),
+		cmocka_unit_test(long_reports_are_cut),	  cmocka_unit_test(addresses_have_symbols),
+		cmocka_unit_test(text_goes_to_file),	  cmocka_unit_test(places_are_found),
+		cmocka_unit_test(bug_shows_stack),	  cmocka_unit_test(stack_of_other),
+		cmocka_unit_test(mappings_are_aligned),	  cmocka_unit_test(freed_memory_goes_back),
+		cmocka_unit_test(refusals_leave_nothing), cmocka_unit_test(checkers_are_told),
 	};
 
-	return platform_tasks() + cmocka_run_group_tests(tests, NULL, NULL);
+	return platform_tasks() + cmocka_run_group_tests(tests, NULL, NULL) + platform_where() +
+	       platform_refused();
 }

@@ -9,7 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
+#include <sys/syscall.h>
 
 #define BIT(sig) (UINT64_C(1) << ((sig)-1))
 /* What is blocked of them: the kernel leaves out two. */
@@ -29,26 +29,6 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*f)(voi
 	return real(thread, attr, f, arg);
 }
 
-static void check(bool ok)
-{
-	if (!ok)
-		_exit(1);
-}
-
-/* @f in a child process, in which it must not fail. */
-static void in_child(void (*f)(void))
-{
-	int status;
-	pid_t child = fork();
-
-	if (child == 0) {
-		f();
-		_exit(0);
-	}
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_int_equal(status, 0);
-}
-
 /* ---- threads ---- */
 
 static struct {
@@ -59,6 +39,7 @@ static struct {
 	bool ours;
 	void *arg;
 } thread;
+static bool unhooked; /* nobody wants to know of its end */
 
 static void on_exit_of_thread(void)
 {
@@ -95,7 +76,7 @@ static int run_thread(int rt, int cpu)
 	memset(&thread, 0, sizeof(thread));
 	thread.cpu = cpu;
 	thread.rt = rt;
-	port_thread_exit_hook = on_exit_of_thread;
+	port_thread_exit_hook = unhooked ? NULL : on_exit_of_thread;
 	errno = 80;
 	err = port_thread_start(thread_main, &large, rt);
 	if (errno != 80)
@@ -137,6 +118,37 @@ static void threads_are_set_up(void **state)
 	assert_int_equal(thread.cpus, 1);
 	assert_int_equal(run_thread(0, CPU_SETSIZE - 1), 0); /* no such CPU */
 	assert_int_equal(thread.cpus, cpus);
+	unhooked = true;
+	assert_int_equal(run_thread(0, -1), 0);
+	assert_int_equal(thread.exits, 0);
+	unhooked = false;
+}
+
+/* How port_yield() ends if a filter kills whoever makes this system call. */
+static int yield_without(uint32_t call, unsigned round)
+{
+	int status;
+	pid_t child = fork();
+
+	if (child == 0) {
+		setrlimit(RLIMIT_CORE, &(struct rlimit){ 0 });
+		if (!filter(call, SECCOMP_RET_KILL_PROCESS))
+			_exit(77);
+		port_yield(round);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	return WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/* Whoever yields often sleeps at last: the awaited thread may have a lower priority. */
+static void yields_and_sleeps(void **state)
+{
+	if (yield_without(SYS_sched_yield, 99) == 77)
+		skip(); /* there are no filters here */
+	assert_int_equal(yield_without(SYS_sched_yield, 99), SIGSYS);
+	assert_int_equal(yield_without(SYS_clock_nanosleep, 99), 0);
+	assert_int_equal(yield_without(SYS_clock_nanosleep, 100), SIGSYS);
 }
 
 /* The CPUs are those that the process was started on, not those of the thread that starts one. */
@@ -306,6 +318,23 @@ static void faults_stay_unblocked(void **state)
 }
 
 static struct port_lock a, b;
+
+/* They are blocked in the library's own threads, except those that a callback has unblocked. */
+static void own_threads_keep_their_signals(void **state)
+{
+	uint64_t before = port_signals_blocked(), inside, after;
+
+	thread_ours = true;
+	port_lock(&a);
+	inside = port_signals_blocked();
+	port_unlock(&a);
+	after = port_signals_blocked();
+	thread_ours = false;
+	port_signals_restore(before);
+	assert_int_equal(inside, before);
+	assert_int_equal(after, before);
+}
+
 static struct {
 	const struct port_lock *lock;
 	bool take;
@@ -400,6 +429,7 @@ static void main_thread_ends(void)
 	pthread_t other;
 
 	port_fork_child();
+	close(0); /* so that the number of a descriptor may be 0 */
 	first_free = open("/", O_RDONLY);
 	close(first_free);
 	check(!process_main_dead());
@@ -506,19 +536,22 @@ int platform_tasks(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(threads_are_set_up),
+		cmocka_unit_test(yields_and_sleeps),
 		cmocka_unit_test(threads_are_not_pinned_like_their_starter),
 		cmocka_unit_test(threads_have_their_priority),
 		cmocka_unit_test(cancellation_is_restored),
 		cmocka_unit_test(signals_are_taken),
 		cmocka_unit_test(faults_stay_unblocked),
+		cmocka_unit_test(own_threads_keep_their_signals),
 		cmocka_unit_test(locks_are_watched),
 		cmocka_unit_test(locks_exclude),
 		cmocka_unit_test(dead_main_thread_is_seen),
 		cmocka_unit_test(children_know_their_parent),
 		cmocka_unit_test(forks_take_all_locks),
 	};
+	int failed = platform_refused_first();
 
 	port_process();
 	port_init(false, false);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return failed + cmocka_run_group_tests(tests, NULL, NULL);
 }

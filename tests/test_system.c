@@ -4,6 +4,7 @@
  * files, time.
  */
 #include "test.h"
+#include <anyrcu/cache.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -456,6 +457,17 @@ static void no_memory(void)
 	pool_check();
 }
 
+/* Their range of addresses is a small part of what the program may have. */
+static void caches_leave_addresses(void)
+{
+	void *p;
+
+	limit_address_space(128 << 20);
+	CHECK((p = anyrcu_alloc(10, ANYRCU_GFP_KERNEL)));
+	anyrcu_dealloc(p);
+	CHECK(mmap(NULL, 72 << 20, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED);
+}
+
 static _Atomic int registered;
 
 static void *reads_and_waits(void *arg)
@@ -603,6 +615,7 @@ static const struct test_case cases[] = {
 #endif
 #if !ASAN && !TSAN
 	CASE(no_memory),
+	CASE(caches_leave_addresses),
 	CASE(no_memory_for_readers),
 	{ .name = "memory_of_group", .body = memory_of_group, .before = enter_group },
 	CASE(no_memory_at_start, .before = little_memory),

@@ -514,6 +514,8 @@ int main(void)
 
 	gp_init();
 	/* Before these the zone is empty, and the program has used no pages itself. */
-	return cmocka_run_group_tests(zone, NULL, NULL) + unit_worker() +
-	       cmocka_run_group_tests(tests, NULL, NULL) + unit_gp() + unit_calls() + unit_pipe();
+	return cmocka_run_group_tests(zone, NULL, NULL) + unit_worker() + unit_sleep() +
+	       unit_duties() + cmocka_run_group_tests(tests, NULL, NULL) + unit_gp() +
+	       unit_calls() + unit_pipe() + unit_barrier() + unit_exchange() +
+	       unit_exchange_back() + unit_domain() + unit_domain_life() + unit_domain_threads();
 }

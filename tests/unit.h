@@ -38,7 +38,15 @@ static inline void each_invoked_once(unsigned n, struct object *o)
 }
 
 /* Each runs the tests of its file, and returns how many failed. */
+int unit_barrier(void);
 int unit_calls(void);
+int unit_domain(void);
+int unit_domain_life(void);
+int unit_domain_threads(void);
+int unit_duties(void);
+int unit_sleep(void);
+int unit_exchange(void);
+int unit_exchange_back(void);
 int unit_gp(void);
 int unit_pipe(void);
 int unit_worker(void);

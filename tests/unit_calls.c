@@ -7,6 +7,7 @@
 #include <anyrcu/config.h>
 #include <cache/cache.h>
 #include <defer/defer.h>
+#include <lockdep/lockdep.h>
 #include <pages/pages.h>
 #include "unit.h"
 
@@ -157,12 +158,15 @@ static int begin(void **state)
 	return 0;
 }
 
+static const struct lockdep_ops *validator; /* in use in the call */
+
 static int end(void **state)
 {
 	defer_limits.pending_max = STORE_PENDING_MAX;
 	defer_limits.pending_bytes_max = DEFER_PENDING_BYTES_MAX;
 	defer_store.bytes_max = STORE_BYTES_MAX;
 	store_debug = false;
+	lockdep_ops = validator = NULL;
 	store(&defer_flood, false);
 	anyrcu_barrier();
 	assert_int_equal(defer_pending(), 0);
@@ -309,6 +313,23 @@ static void call_of_null_is_a_mistake(void **state)
 	assert_true(mock_bug(no_function, NULL));
 	while (anyrcu_read_lock_held())
 		anyrcu_read_unlock();
+}
+
+static void frees_in_section(void *p)
+{
+	anyrcu_free_mightsleep(p);
+}
+
+/* The mistake is found before the object is deferred. */
+static void no_sleep_in_section(void **state)
+{
+	struct block *b = block_new();
+
+	anyrcu_read_lock();
+	assert_true(mock_bug(frees_in_section, b));
+	anyrcu_read_unlock();
+	assert_int_equal(defer_pending(), 0);
+	free(b);
 }
 
 /* Objects of a cache go back to it, by any of the calls that free. */
@@ -473,7 +494,9 @@ static bool gets_page(bool (*f)(struct block *b))
 
 	while ((page[n] = page_alloc(ANYRCU_GFP_NO_LOCKS, 0)))
 		n++;
+	lockdep_ops = validator;
 	f(block_new());
+	lockdep_ops = NULL;
 	chain = defer_stats.chain - chain;
 	anyrcu_barrier();
 	while (n)
@@ -495,6 +518,35 @@ static void policy_decides_who_allocates(void **state)
 	store(&defer_policy, ANYRCU_POLICY_NOLOCKS);
 }
 
+static unsigned spins;
+
+static void may_spin(const char *what, const void *ip)
+{
+	spins++;
+}
+
+/*
+ * The policy for other models than rt: the validator, which is to find what would be wrong under
+ * rt, has only tasks allocate as well.
+ */
+static void validator_sees_no_allocation(void **state)
+{
+	static const struct lockdep_ops ops = { .size = sizeof(ops), .might_spin = may_spin };
+
+	store(&defer_policy, ANYRCU_POLICY_RT_OFF);
+	spins = 0;
+	assert_true(gets_page(call));
+	assert_true(gets_page(free_task_head));
+	assert_int_equal(spins, 0);
+	validator = &ops;
+	assert_false(gets_page(call));
+	assert_int_equal(spins, 0);
+	assert_true(gets_page(free_task_head));
+	assert_int_equal(spins, 1);
+	validator = NULL;
+	store(&defer_policy, ANYRCU_POLICY_NOLOCKS);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
 
 int unit_calls(void)
@@ -507,6 +559,7 @@ int unit_calls(void)
 		TEST(nothing_is_freed_for_null),
 		TEST(null_is_an_argument),
 		TEST(call_of_null_is_a_mistake),
+		TEST(no_sleep_in_section),
 		TEST(cache_objects_return),
 		TEST(bytes_are_bounded),
 		TEST(objects_are_bounded),
@@ -514,6 +567,7 @@ int unit_calls(void)
 		TEST(double_deferral_is_found),
 		TEST(reclaim_in_callback_is_a_mistake),
 		TEST(policy_decides_who_allocates),
+		TEST(validator_sees_no_allocation),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

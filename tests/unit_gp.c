@@ -10,6 +10,7 @@ static struct {
 } seen;
 
 static char word; /* the argument of the hooks */
+static char *late_arg = &word; /* but of this one now and then */
 
 static void on_stall(const struct anyrcu_stall *s, void *arg)
 {
@@ -20,7 +21,8 @@ static void on_stall(const struct anyrcu_stall *s, void *arg)
 
 static void on_late(uint32_t tid, uint64_t ns, void *arg)
 {
-	assert_ptr_equal(arg, &word);
+	assert_ptr_equal(arg, late_arg);
+	assert_false(port_lock_held(&gp_lock));
 	assert_int_equal(tid, 1);
 	seen.reminders++;
 	seen.reminded_ns = ns;
@@ -164,6 +166,112 @@ static void late_readers_are_reminded(void **state)
 	assert_int_equal(seen.reminders, 2);
 }
 
+#define LATE 40u /* more than the engine collects at a time */
+
+static unsigned reminded[LATE];
+
+static void on_each(uint32_t tid, uint64_t ns, void *arg)
+{
+	assert_true(tid - 100 < LATE);
+	reminded[tid - 100]++;
+}
+
+/* Each of many readers is reminded, and the next time not before the time is over again. */
+static void many_are_reminded(void **state)
+{
+	struct anyrcu_reader *late[LATE];
+	unsigned wrong = 0;
+
+	gp_thread_exit();
+	for (unsigned i = 0; i < LATE; i++) {
+		uint64_t ctr;
+
+		anyrcu_read_lock();
+		late[i] = anyrcu_self;
+		ctr = late[i]->ctr;
+		anyrcu_read_unlock();
+		gp_thread_exit();
+		late[i]->owner += 100 + i; /* it is another thread's from here on */
+		store(&late[i]->ctr, ctr);
+	}
+	gp_configure(&(struct anyrcu_config){
+		.stall_ms = 60000, .reminder_ms = 50, .reminder_hook = on_each });
+	gp_cookie();
+	gp_step();
+	memset(reminded, 0, sizeof(reminded));
+	for (unsigned n = 1; n <= 2; n++) {
+		mock.now += 50 * MS;
+		for (unsigned i = 0; i < 2; i++)
+			gp_remind();
+		for (unsigned i = 0; i < LATE; i++)
+			wrong += reminded[i] != n;
+	}
+	for (unsigned i = 0; i < LATE; i++) {
+		store(&late[i]->ctr, 0);
+		late[i]->owner -= 100 + i;
+	}
+	gp_step();
+	assert_int_equal(wrong, 0);
+}
+
+static char other_word;
+
+static void other_reminds(void)
+{
+	mock.on_lock = mock.on_unlock = NULL;
+	gp_configure(&(struct anyrcu_config){ .stall_ms = 60000,
+					      .reminder_ms = 50,
+					      .reminder_hook = on_late,
+					      .reminder_arg = &other_word });
+}
+
+/* Another configuration comes in between: the reminder is from the one or the other. */
+static void reminder_is_of_one_configuration(void **state)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		gp_configure(&(struct anyrcu_config){ .stall_ms = 60000,
+						      .reminder_ms = 50,
+						      .reminder_hook = on_late,
+						      .reminder_arg = &word });
+		anyrcu_read_lock();
+		gp_cookie();
+		gp_step();
+		mock.now += 50 * MS;
+		*(i ? &mock.on_unlock : &mock.on_lock) = other_reminds;
+		late_arg = i ? &word : &other_word;
+		gp_remind();
+		late_arg = &word;
+		assert_int_equal(seen.reminders, i + 1);
+		anyrcu_read_unlock();
+		gp_step();
+	}
+}
+
+/* However long the stall time, a step counts a tenth of a second at most. */
+static void long_stall_has_short_steps(void **state)
+{
+	gp_configure(&(struct anyrcu_config){
+		.stall_ms = 60000, .stall_hook = on_stall, .stall_arg = &word });
+	anyrcu_read_lock();
+	gp_cookie();
+	steps(1, 0);
+	steps(599, 5000 * MS);
+	assert_int_equal(seen.stalls, 0);
+	steps(1, 5000 * MS);
+	assert_int_equal(seen.stalls, 1);
+	anyrcu_read_unlock();
+}
+
+static void nothing_wanted_nothing_done(void **state)
+{
+	struct gp_stats before = gp_stats;
+
+	steps(3, 5 * MS);
+	assert_int_equal(gp_stats.started, before.started);
+	assert_int_equal(gp_stats.done, before.done);
+	assert_int_equal(gp_stats.ns_total, before.ns_total);
+}
+
 /* Spin first, then sleep longer and longer, unless the grace period has ended. */
 static void pauses_grow(void **state)
 {
@@ -235,10 +343,18 @@ static void only_a_request_wakes(void **state)
 int unit_gp(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(stall_is_reported),	 TEST(stopped_process_is_no_stall),
-		TEST(next_section_counts_anew),	 TEST(stall_is_printed),
-		TEST(late_readers_are_reminded), TEST(pauses_grow),
-		TEST(grace_periods_are_counted), TEST(only_a_request_wakes),
+		TEST(stall_is_reported),
+		TEST(stopped_process_is_no_stall),
+		TEST(next_section_counts_anew),
+		TEST(stall_is_printed),
+		TEST(late_readers_are_reminded),
+		TEST(many_are_reminded),
+		TEST(pauses_grow),
+		TEST(grace_periods_are_counted),
+		TEST(only_a_request_wakes),
+		TEST(reminder_is_of_one_configuration),
+		TEST(long_stall_has_short_steps),
+		TEST(nothing_wanted_nothing_done),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

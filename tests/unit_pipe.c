@@ -1,48 +1,9 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
-/* Draining, forks, barriers, readers that end, and the page allocator's counts. */
-#include <defer/pipe.h>
-#include <defer/worker.h>
-#include <pages/pages.h>
-#include "unit.h"
-
-static int begin(void **state)
-{
-	mock.on_wait = mock.on_wake = NULL;
-	anyrcu_barrier();
-	return 0;
-}
-
-static int end(void **state)
-{
-	mock.on_wait = mock.on_wake = NULL;
-	store(&defer_pipe.pause, 0);
-	memset(workers.slot, 0, sizeof(workers.slot));
-	anyrcu_barrier();
-	assert_int_equal(defer_pending(), 0);
-	assert_int_equal(defer_bytes_pending(), 0);
-	return 0;
-}
+/* Draining, forks, and the page allocator's counts. */
+#include <pages/zone.h>
+#include "unit_pipe.h"
 
 /* ---- draining ---- */
-
-/* A page of so many slots that were appended to by atomics, the last of them not filled. */
-static void ready_with_empty_slot(uintptr_t key, struct object *o, unsigned n)
-{
-	struct store_page *p = page_alloc(ANYRCU_GFP_KERNEL | ANYRCU_GFP_ZERO, 0);
-	unsigned width = store_width(key);
-
-	p->open.key = key;
-	p->open.cap = STORE_WORDS - 1;
-	p->open.count = (n + 1) * width;
-	p->shared = p->settled = true;
-	for (unsigned i = 0; i < n; i++)
-		store_fill(p, i * width, key,
-			   &(struct store_object){ .func = (uintptr_t)count_headless,
-						   .arg = (uintptr_t)&o[i] });
-	count_add(&defer_store.bytes, sizeof(*p));
-	count_add(&defer_stats.page, n + 1); /* the slot was counted */
-	ready_page(p);
-}
 
 static void empty_slots_are_skipped(void **state)
 {
@@ -130,24 +91,119 @@ static void drainers_pause(void **state)
 	}
 }
 
+/* A task that helps in a flood invokes no callbacks, so it takes no chain. */
+static void helpers_take_no_chain(void **state)
+{
+	struct object o = { 0 };
+
+	defer_store.bytes_max = 0;
+	anyrcu_call(&o.head, count);
+	defer_store.bytes_max = STORE_BYTES_MAX;
+	mock.now += 1000 * MS;
+	while (!defer_ready())
+		defer_advance();
+	assert_int_equal(defer_drain(SIZE_MAX, DEFER_ONLY_FREE), 0);
+	assert_int_equal(o.invoked, 0);
+	assert_int_equal(defer_drain(SIZE_MAX, 0), 1);
+	assert_int_equal(o.invoked, 1);
+}
+
+/* A drainer goes to the CPU of the page that it will take next, before it takes it. */
+static void drainer_follows(void **state)
+{
+	struct object o = { 0 };
+
+	mock.cpu = 3;
+	anyrcu_call(&o.head, count);
+	mock.cpu = 0;
+	mock.now += 1000 * MS;
+	while (!defer_ready())
+		defer_advance();
+	mock.follows = 0;
+	assert_int_equal(defer_drain(SIZE_MAX, DEFER_FOLLOW), 1);
+	assert_int_equal(mock.follows, 1);
+	assert_int_equal(mock.followed, 3);
+	assert_int_equal(o.invoked, 1);
+}
+
+/* A callback whose barrier invokes callbacks, one of which ends the thread, has two pages. */
+static void ended_thread_gives_all_back(void **state)
+{
+	struct object o[2] = { 0 };
+	bool in_callback;
+
+	for (unsigned i = 0; i < 2; i++) {
+		ready_with_empty_slot(KEY_MIXED, &o[i], 1);
+		assert_non_null(drainer_acquire(false));
+	}
+	assert_true(defer_in_callback());
+	defer_thread_exit();
+	in_callback = defer_in_callback();
+	defer_thread_exit();
+	anyrcu_barrier();
+	assert_false(in_callback);
+	each_invoked_once(2, o);
+}
+
+static bool fenced;
+
+static void first_fence(void)
+{
+	if (!fenced)
+		assert_false(defer_pipe.waits);
+	fenced = true;
+}
+
+/*
+ * No sequence may append to collected pages once the grace period for their objects is named: the
+ * fence that stops sequences comes before.
+ */
+static void sequences_are_stopped_first(void **state)
+{
+	struct object o = { 0 };
+
+	anyrcu_synchronize();
+	anyrcu_call(&o.head, count);
+	mock.now += 1000 * MS;
+	fenced = false;
+	mock.on_fence = first_fence;
+	anyrcu_read_lock(); /* so that it waits afterwards */
+	defer_advance();
+	anyrcu_read_unlock();
+	mock.on_fence = NULL;
+	assert_true(fenced);
+	assert_true(defer_pipe.waits);
+	anyrcu_barrier();
+	assert_int_equal(o.invoked, 1);
+}
+
 /* ---- forks ---- */
 
 static void others_are_waited_for(void **state)
 {
 	struct object o = { 0 };
 	struct drainer *d;
+	bool running, paused, in_child;
 
+	for (unsigned i = 0; i < DRAINERS - 1; i++) /* in the last slot */
+		defer_pipe.drainers[i].owner = 5;
 	ready_with_empty_slot(KEY_MIXED, &o, 1);
 	d = drainer_acquire(false);
+	assert_ptr_equal(d, &defer_pipe.drainers[DRAINERS - 1]);
+	for (unsigned i = 0; i < DRAINERS - 1; i++)
+		defer_pipe.drainers[i].owner = 0;
 	d->owner = 7; /* another thread */
-	assert_false(defer_fork_paused());
+	running = defer_fork_paused();
 	d->paused = 1;
-	assert_true(defer_fork_paused());
+	paused = defer_fork_paused();
 	d->paused = 0;
 	port_forks++; /* this is a child, which does not have that thread */
-	assert_true(defer_fork_paused());
+	in_child = defer_fork_paused();
 	defer_fork_done();
 	anyrcu_barrier(); /* takes over what that thread had taken */
+	assert_false(running);
+	assert_true(paused);
+	assert_true(in_child);
 	assert_int_equal(o.invoked, 1);
 	assert_int_equal(defer_pipe.forks, port_forks);
 }
@@ -190,131 +246,6 @@ static void end_of_fork_wakes(void **state)
 	mock.on_wake = pause_is_over;
 	defer_fork_done();
 	assert_int_equal(pauses, 1);
-}
-
-/* ---- barriers ---- */
-
-/* All workers are blocked in callbacks: the barrier's caller invokes what is left. */
-static void barrier_helps_itself(void **state)
-{
-	struct object o = { 0 };
-
-	workers.slot[0].word = 5;
-	workers.state[0] = BUSY;
-	anyrcu_call(&o.head, count);
-	mock.waits = 0;
-	anyrcu_barrier();
-	assert_int_equal(o.invoked, 1);
-	assert_int_equal(mock.waits, 50);
-	workers.state[0] = GONE;
-}
-
-static struct anyrcu_reader *late;
-static uint64_t late_ctr;
-static unsigned stalls;
-
-static void on_stall(const struct anyrcu_stall *s, void *arg)
-{
-	stalls++;
-	store(&late->ctr, 0); /* its section ends */
-}
-
-static void time_passes(void)
-{
-	mock.now += 100 * MS;
-}
-
-/* The calling thread's record is another reader's from here on, which is in a section. */
-static void other_reader(void)
-{
-	gp_thread_exit(); /* so that it has the first record again */
-	anyrcu_read_lock();
-	late = anyrcu_self;
-	late_ctr = late->ctr;
-	anyrcu_read_unlock();
-	gp_thread_exit();
-	assert_ptr_not_equal(anyrcu_self, late);
-	assert_int_equal(late->owner & 0xffff, 0);
-	late->owner += 99; /* that thread's number */
-	store(&late->ctr, late_ctr);
-}
-
-static void other_reader_ends(void)
-{
-	store(&late->ctr, 0);
-	late->owner -= 99;
-}
-
-static void barrier_looks_for_stalls(void **state)
-{
-	struct object o = { 0 };
-
-	other_reader();
-	gp_configure(&(struct anyrcu_config){ .stall_ms = 1000, .stall_hook = on_stall });
-	anyrcu_call(&o.head, count);
-	mock.on_wait = time_passes;
-	stalls = 0;
-	anyrcu_barrier();
-	assert_int_equal(stalls, 1);
-	assert_int_equal(o.invoked, 1);
-	other_reader_ends();
-	gp_configure(&(struct anyrcu_config){ .stall_ms = 10000 });
-}
-
-/* ---- readers ---- */
-
-static void watched(unsigned steps)
-{
-	while (steps--) {
-		mock.now += 100 * MS;
-		gp_step();
-		gp_stall_check();
-	}
-}
-
-/* A second reader in the same grace period is no stall before it has been watched as long. */
-static void each_reader_is_watched_anew(void **state)
-{
-	gp_configure(&(struct anyrcu_config){ .stall_ms = 1600, .stall_hook = on_stall });
-	stalls = 0;
-	other_reader();
-	anyrcu_read_lock(); /* in a record behind that one */
-	assert_true(late < anyrcu_self);
-	gp_cookie();
-	watched(15);
-	assert_int_equal(stalls, 0);
-	store(&late->ctr, 0);
-	watched(16);
-	assert_int_equal(stalls, 0);
-	watched(1);
-	assert_int_equal(stalls, 1);
-	anyrcu_read_unlock();
-	other_reader_ends();
-	gp_step();
-	gp_configure(&(struct anyrcu_config){ .stall_ms = 10000 });
-}
-
-/* A handler in a child of vfork() reads in the crowd. */
-static void crowd_reads(void **state)
-{
-	anyrcu_gp_t gp;
-
-	gp_thread_exit();
-	mock.foreign = true;
-	assert_false(anyrcu_read_lock_held());
-	anyrcu_read_lock();
-	assert_true(anyrcu_read_lock_held());
-	assert_true(gp_in_section());
-	gp = gp_cookie();
-	gp_step();
-	assert_false(anyrcu_gp_done(gp));
-	anyrcu_read_unlock();
-	assert_false(anyrcu_read_lock_held());
-	gp_step();
-	assert_true(anyrcu_gp_done(gp));
-	mock.foreign = false;
-	anyrcu_read_lock();
-	anyrcu_read_unlock();
 }
 
 /* ---- pages ---- */
@@ -364,6 +295,75 @@ static void pages_are_counted(void **state)
 	mock.cpu = 0;
 }
 
+static void is_not_home_yet(void)
+{
+	mock.on_lock = NULL;
+	assert_true(zone_has_returned());
+	pauses++;
+}
+
+/* What was returned comes home under the lock. */
+static void pages_come_home_under_lock(void **state)
+{
+	void *p = zone_alloc(0, true), *q;
+
+	pauses = 0;
+	zone_return(p, 0);
+	mock.on_lock = is_not_home_yet;
+	q = zone_alloc(0, false);
+	assert_int_equal(pauses, 1);
+	assert_false(zone_has_returned());
+	zone_put(q, 0);
+}
+
+static unsigned watched_gfp;
+static const void *watched_ip;
+
+static void watch(unsigned gfp, const void *ip)
+{
+	watched_gfp = gfp;
+	watched_ip = ip;
+}
+
+/* The validator is told of what the program allocates itself. */
+static void allocations_are_watched(void **state)
+{
+	pages_watch = watch;
+	anyrcu_page_free(anyrcu_page_alloc(ANYRCU_GFP_NOWAIT | ANYRCU_GFP_ZERO, 0), 0);
+	pages_watch = NULL;
+	assert_int_equal(watched_gfp, ANYRCU_GFP_NOWAIT);
+	assert_non_null(watched_ip);
+}
+
+static unsigned reserve_has(void)
+{
+	static void *page[8192];
+	unsigned n = 0, i;
+
+	while (n < ARRAY_SIZE(page) && (page[n] = page_alloc(ANYRCU_GFP_NO_LOCKS, 0)))
+		n++;
+	for (i = n; i > 0; i--)
+		page_free(page[i - 1], 0);
+	return n;
+}
+
+/* What was taken before memory went back does not make the reserve larger afterwards. */
+static void demand_ends_with_trim(void **state)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < 3; i++) {
+		pages_trim();
+		pages_refill();
+		if (i == 1)
+			n = reserve_has();
+		else
+			assert_true(reserve_has() == n || i == 0);
+	}
+	assert_true(n > 0);
+	pages_trim();
+}
+
 static void wrong_frees_are_found(void **state)
 {
 	void *p = page_alloc(ANYRCU_GFP_KERNEL, 0);
@@ -373,22 +373,16 @@ static void wrong_frees_are_found(void **state)
 	page_free(p, 0);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
-
 int unit_pipe(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(empty_slots_are_skipped),
-		TEST(drainers_pause),
-		TEST(others_are_waited_for),
-		TEST(child_counts_bytes),
-		TEST(end_of_fork_wakes),
-		TEST(barrier_helps_itself),
-		TEST(barrier_looks_for_stalls),
-		TEST(each_reader_is_watched_anew),
-		TEST(crowd_reads),
-		TEST(pages_are_counted),
-		TEST(wrong_frees_are_found),
+		TEST(empty_slots_are_skipped),	   TEST(drainers_pause),
+		TEST(helpers_take_no_chain),	   TEST(drainer_follows),
+		TEST(ended_thread_gives_all_back), TEST(sequences_are_stopped_first),
+		TEST(others_are_waited_for),	   TEST(child_counts_bytes),
+		TEST(end_of_fork_wakes),	   TEST(pages_are_counted),
+		TEST(pages_come_home_under_lock),  TEST(allocations_are_watched),
+		TEST(demand_ends_with_trim),	   TEST(wrong_frees_are_found),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,77 +3,7 @@
  * A worker on the mock platform: the test runs the thread that was started, and what other threads
  * do comes where it sleeps.
  */
-#include <cache/cache.h>
-#include <defer/pipe.h>
-#include <defer/worker.h>
-#include <pages/pages.h>
-#include "unit.h"
-
-#define DELAY (load(&defer_limits.delay_ns))
-
-static struct object object;
-static unsigned step;
-
-static void no_worker(void)
-{
-	memset(workers.slot, 0, sizeof(workers.slot));
-	memset(workers.state, 0, sizeof(workers.state));
-}
-
-/* No work, no worker, and nothing that the worker looks at from time to time. */
-static int begin(void **state)
-{
-	anyrcu_barrier();
-	anyrcu_synchronize(); /* nobody sleeps until one ends */
-	mock.now += 10000 * MS;
-	pages_idle();
-	pages_trim();
-	no_worker();
-	memset(&object, 0, sizeof(object));
-	step = 0;
-	mock.wakes = mock.starts = mock.reports = 0;
-	mock.starts_allowed = 0;
-	mock.start_unprivileged = false;
-	mock.on_wait = mock.on_start = mock.on_fence = NULL;
-	return 0;
-}
-
-static int end(void **state)
-{
-	mock.starts_allowed = 0;
-	defer_workers_start(0, 0, NULL, 0);
-	mock.on_wait = mock.on_start = mock.on_fence = NULL;
-	no_worker();
-	store(&defer_flood, false);
-	anyrcu_barrier();
-	return 0;
-}
-
-static void run_thread(void)
-{
-	mock.thread(mock.thread_arg);
-}
-
-/* The worker that runs is of a former generation now. */
-static void end_worker(void)
-{
-	defer_workers_start(0, 0, NULL, 0);
-}
-
-static void start_one(void)
-{
-	mock.starts_allowed = 1;
-	assert_int_equal(defer_workers_start(1, 0, NULL, 0), 0);
-	assert_int_equal(mock.starts, 1);
-	mock.starts = mock.wakes = 0;
-}
-
-/* Who sleeps now has not been woken yet. */
-static void bell_again(void)
-{
-	store(&workers.bell, workers.bell & ~WORKER_BELL_RUNG);
-	mock.wakes = 0;
-}
+#include "unit_worker.h"
 
 static void new_configuration(void)
 {
@@ -132,6 +62,20 @@ static void unprivileged_threads_are_there(void **state)
 	assert_int_equal(workers.pause, WORKER_PAUSE_MIN);
 	defer_workers_start_missing();
 	assert_int_equal(mock.reports, 0);
+}
+
+static void finds_no_slot(void)
+{
+	store(&workers.failing, true);
+}
+
+/* A thread arrives before its start returns. If it has found no slot, that is not forgotten. */
+static void started_thread_may_ask(void **state)
+{
+	mock.starts_allowed = 1;
+	mock.on_start = finds_no_slot;
+	assert_int_equal(defer_workers_start(1, 0, NULL, 0), 0);
+	assert_true(workers.failing);
 }
 
 static void first_refusal_ends_the_start(void **state)
@@ -300,8 +244,11 @@ static void no_slot_no_worker(void **state)
 
 static void sleeps(void)
 {
+	static uint64_t began;
+
 	switch (step++) {
 	case 0: /* nothing to do, and nothing to look at */
+		began = mock.now; /* and it has looked at memory */
 		assert_int_equal(workers.state[0], DEEP);
 		assert_int_equal(mock.wait_ns, 0);
 		assert_true(defer_driven());
@@ -334,7 +281,8 @@ static void sleeps(void)
 			break;
 		}
 		assert_int_equal(object.invoked, 1);
-		assert_int_equal(mock.wait_ns, 1000 * MS); /* a page was used */
+		/* A page was used, so it looks again a second after it did last. */
+		assert_int_equal(mock.wait_ns, began + 1000 * MS - mock.now);
 		end_worker();
 	}
 }
@@ -549,6 +497,7 @@ int unit_worker(void)
 		TEST(refused_start_is_reported_once),
 		TEST(unprivileged_threads_are_there),
 		TEST(slot_comes_free_later),
+		TEST(started_thread_may_ask),
 		TEST(first_refusal_ends_the_start),
 		TEST(helper_is_no_worker),
 		TEST(worker_is_placed),

@@ -14,6 +14,7 @@ failed=0
 except=' synchronize_in_section synchronize_in_nested_section gp_wait_in_section'
 except="$except online_in_section thread_ends_inside barrier_in_section reclaim_in_section"
 except="$except call_mightsleep_in_section free_mightsleep_in_section"
+except="$except free_mightsleep_of_cache_in_section"
 except="$except taken_twice mutex_taken_twice released_by_another holder_has_ended"
 # and one that has no memory for it.
 except="$except no_memory_at_start "
@@ -22,7 +23,7 @@ export TEST_EXCEPT="$except"
 export ANYRCU_LOCKDEP=1 ANYRCU_LOCKDEP_LOG="$tmp/found"
 for ANYRCU_PREEMPT in none full rt; do
 	export ANYRCU_PREEMPT
-	for program in rcu page defer context config debug life system lock model; do
+	for program in rcu page defer reclaim context config debug life system lock model; do
 		"$dir/test_$program" >"$tmp/out" 2>&1 || { cat "$tmp/out"; failed=1; }
 		if [ -s "$tmp/found" ]; then
 			echo "test_$program, model $ANYRCU_PREEMPT:"

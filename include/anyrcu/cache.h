@@ -38,7 +38,9 @@ enum { ANYRCU_CACHE_TYPESAFE = 1 };
  * @flags: ANYRCU_CACHE_TYPESAFE or 0
  * @bytes_max: how much memory slabs may take; 0: no bound. One slab (64 KiB) is always available
  * @constructor: called on each object when its memory comes from the system, not at each
- *               allocation, in the context in which anyrcu_cache_alloc() is called; NULL: none
+ *               allocation, in the context in which anyrcu_cache_alloc() is called, and in a
+ *               read-side critical section: it must not wait for a grace period, nor be left by a
+ *               jump or an exception. NULL: none
  */
 struct anyrcu_cache_config {
 	size_t size;
@@ -154,7 +156,8 @@ ANYRCU_API void anyrcu_cache_stats_get(struct anyrcu_cache *cache,
  * @gfp: as for anyrcu_cache_alloc()
  *
  * The memory comes from caches of 36 sizes, which the first call with ANYRCU_GFP_KERNEL makes.
- * Calls in other modes before that fail, and the worker then makes the caches.
+ * Calls in other modes before that fail, and the worker then makes the caches; the first such call
+ * wakes it, by a system call.
  *
  * Context and ordering: as anyrcu_cache_alloc().
  * Return: memory aligned to 16 bytes; NULL as anyrcu_cache_alloc(), and if @size is too large.

@@ -330,10 +330,12 @@ enum anyrcu_reclaim_state {
 
 /**
  * anyrcu_reclaim_poll() - when should anyrcu_reclaim() be called?
- * @ns: set to the nanoseconds until then: 0 for NOW, UINT64_MAX for NOTHING; may be NULL
+ * @ns: set to the nanoseconds until then, 0 for NOW; with NOTHING, until this should be asked
+ *      again, as memory may be given back, or UINT64_MAX; may be NULL
  *
  * For programs configured to run no worker. An event loop waits for its events, for
- * anyrcu_reclaim_fd() to become readable, and for @ns at most.
+ * anyrcu_reclaim_fd() to become readable, and for @ns at most, and then asks again. The call also
+ * refills the reserve of pages, and gives unused memory back, if it is time to.
  *
  * Context: a task, outside read-side critical sections.
  */
@@ -343,10 +345,12 @@ ANYRCU_API enum anyrcu_reclaim_state anyrcu_reclaim_poll(uint64_t *ns);
  * anyrcu_reclaim_fd() - a descriptor that becomes readable when something is deferred
  *
  * Once anyrcu_reclaim_poll() has returned ANYRCU_RECLAIM_NOTHING, the next deferral from any
- * context makes the descriptor readable, once. When it is readable, read 8 bytes from it, which
- * does not block, before you call anyrcu_reclaim_poll() again: a later read would also consume the
- * event of a deferral that came in between. It is an eventfd that belongs to the library: do not
- * close it. A child of fork() must call this function to get its own.
+ * context makes the descriptor readable, once. Once it has returned ANYRCU_RECLAIM_LATER, the next
+ * thing that must not wait for the delay does: many objects, many bytes, or a grace period that is
+ * wanted. When it is readable, read 8 bytes from it, which does not block, before you call
+ * anyrcu_reclaim_poll() again: a later read would also consume the event of a deferral that came in
+ * between. It is an eventfd that belongs to the library: do not close it. A child of fork() must
+ * call this function to get its own.
  *
  * Context: task.
  * Return: the descriptor, the same one each time; -errno if none is available.

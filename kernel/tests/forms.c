@@ -4,6 +4,7 @@
 #include <linux/kthread.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
+#include <linux/vmalloc.h>
 
 #include "test.h"
 
@@ -56,7 +57,7 @@ struct plain {
  */
 bool test_free_forms(char *note)
 {
-	struct kmem_cache *cache = kmem_cache_create("anyrcu_test", 192, 0, 0, NULL);
+	struct kmem_cache *cache = cache_make("anyrcu_test", 192);
 	struct anyrcu_linux_stats before, after;
 	unsigned int deferred = 0;
 	struct plain *p;
@@ -78,7 +79,16 @@ bool test_free_forms(char *note)
 			kfree(q), deferred--;
 		q = kvmalloc(3 * PAGE_SIZE, GFP_KERNEL);
 		anyrcu_free_mightsleep(q);
-		deferred += 5;
+		q = vmalloc(100);
+		if (!anyrcu_free_headless(q))
+			vfree(q), deferred--;
+		deferred += 6;
+	}
+	/* neighbours in memory, which are freed together */
+	for (int i = 0; i < 1000; i++) {
+		p = kmem_cache_alloc(cache, GFP_KERNEL);
+		anyrcu_free(p, head);
+		deferred++;
 	}
 	anyrcu_barrier();
 	anyrcu_linux_stats_get(&after);

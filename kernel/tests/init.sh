@@ -3,7 +3,8 @@
 # The first process of the machine that scripts/kernel.sh boots. From the kernel's command line:
 # only=TESTS, except=TESTS, rounds=N of removing the module under load, after a CPU has gone and
 # come back, seconds=N of torture, parameters=... of anyrcu.ko, drain=1 for policies.c,
-# suspend=1 to suspend the machine in the first of these rounds, symbols=ADDRESS,... to be named.
+# suspend=1 to suspend the machine in the first of these rounds, symbols=ADDRESS,... to be named,
+# hook=1 to redirect the kernel's own deferrals in the tests, and for a moment in each round.
 PATH=/bin
 /bin/busybox --install -s /bin
 mount -t proc proc /proc
@@ -13,6 +14,7 @@ trace=/sys/kernel/debug/tracing
 # the kernel's per-CPU lists of pages as short as it can have them: see policies.c
 case ${only:-} in policy*) echo 1000000 >/proc/sys/vm/percpu_pagelist_high_fraction ;; esac
 insmod /anyrcu.ko ${parameters:-}
+[ -z "${hook:-}" ] || insmod /anyrcu_hook.ko
 for address in $(echo "${symbols:-}" | tr , ' '); do
 	awk -v a="$address" \
 		'$1 <= a && $1 >= best { best = $1; name = $3 } END { print "symbol", a, name }' \
@@ -21,15 +23,41 @@ done
 insmod /anyrcu_test.ko "only=${only:-}" "except=${except:-}" "rounds=${rounds:-3}" \
 	"seconds=${seconds:-3}" "drain=${drain:-0}"
 rmmod anyrcu_test
+[ -z "${hook:-}" ] || rmmod anyrcu_hook
 sed 's/^/# /' /sys/kernel/debug/anyrcu/stats
 rmmod anyrcu
+# where the kernel knows the modules' types
+if [ "${rounds:-0}" != 0 ] && [ -z "${hook:-}" ] && [ -e /bin/attach ]; then
+	insmod /anyrcu.ko
+	insmod /anyrcu_test.ko bpf=1
+	attach
+	# the programs keep the module until the kernel has freed them
+	for _ in $(seq 100); do
+		rmmod anyrcu_test 2>/dev/null && break
+		usleep 50000
+	done
+	rmmod anyrcu
+fi
 i=0
 while [ "$i" -lt "${rounds:-0}" ]; do
 	insmod /anyrcu.ko
 	# the first time, what happens is traced: a collection, and that its pages are drained
 	[ "$i" != 0 ] || echo 1 >$trace/events/anyrcu/enable
-	insmod /anyrcu_test.ko load=1
+	insmod /anyrcu_test.ko load=1 slow=${hook:-0}
 	usleep 20000
+	# the redirection comes and goes under load; it goes while tasks wait in it, as they get no
+	# page
+	if [ "${hook:-}" ]; then
+		insmod /anyrcu_hook.ko
+		usleep 20000
+		echo 0 >/sys/module/anyrcu/parameters/page_bytes_max
+		usleep 20000
+		until [ "$(cat /sys/module/anyrcu_hook/parameters/redirected)" -gt 0 ]; do
+			usleep 1000
+		done
+		rmmod anyrcu_hook && echo "hook: removed"
+		echo 67108864 >/sys/module/anyrcu/parameters/page_bytes_max
+	fi
 	# all shrinkers are asked, until ours has acted
 	tries=0
 	while [ "$i" = 0 ] && [ "$tries" -lt 200 ]; do

@@ -17,6 +17,14 @@ static bool load;
 module_param(load, bool, 0444);
 MODULE_PARM_DESC(load, "run no tests, but defer until the module is removed");
 
+bool slow;
+module_param(slow, bool, 0444);
+MODULE_PARM_DESC(slow, "with load=1, some callbacks take a second");
+
+static bool bpf;
+module_param(bpf, bool, 0444);
+MODULE_PARM_DESC(bpf, "run no tests, but let BPF programs defer until the module is removed");
+
 unsigned int rounds = 3;
 module_param(rounds, uint, 0444);
 MODULE_PARM_DESC(rounds, "rounds of the storm of refusals");
@@ -50,6 +58,7 @@ static const struct test {
 	{ "exhausted", test_exhausted },
 	{ "pages", test_pages },
 	{ "readers", test_readers },
+	{ "hook", test_hook },
 	{ "policy_task", test_policy_task },
 	{ "policy_spinlock", test_policy_spinlock },
 	{ "policy_raw", test_policy_raw },
@@ -65,6 +74,8 @@ static const struct test {
 	{ "step_open", test_step_open },
 	{ "step_mixed", test_step_mixed },
 	{ "step_chain", test_step_chain },
+	{ "step_free", test_step_free },
+	{ "step_pages", test_step_pages },
 	{ "step_refused", test_step_refused },
 #endif
 };
@@ -75,7 +86,8 @@ static bool wanted(const struct test *test)
 	if (*except && strstarts(test->name, except))
 		return false;
 	return *only ? strstarts(test->name, only) :
-		       !strstarts(test->name, "policy") && !strstarts(test->name, "misses");
+		       !strstarts(test->name, "policy") && !strstarts(test->name, "misses") &&
+			       !strstarts(test->name, "hook");
 }
 
 static int __init anyrcu_test_start(void)
@@ -86,6 +98,8 @@ static int __init anyrcu_test_start(void)
 		n += wanted(&tests[i]);
 	if (load)
 		return load_start();
+	if (bpf)
+		return bpf_start();
 	pr_info("KTAP version 1\n1..%u\n", n);
 	for (int i = 0; i < ARRAY_SIZE(tests); i++) {
 		char note[NOTE] = "";
@@ -103,6 +117,8 @@ static void __exit anyrcu_test_stop(void)
 {
 	if (load)
 		load_stop();
+	if (bpf)
+		bpf_stop();
 }
 
 module_init(anyrcu_test_start);

@@ -2,7 +2,8 @@
 /*
  * What deferring and invoking take, pages against the kernel's own kfree_rcu() and call_rcu(): run
  * under the cache model of tools/cachesim, which counts by the marks here. Each row has two phases,
- * deferring and waiting until all is invoked. Run only by name: only=misses.
+ * deferring, while no other thread runs and no grace period ends, and waiting until all is invoked.
+ * Run only by name: only=misses.
  */
 #include <linux/random.h>
 #include <linux/rcupdate.h>
@@ -99,10 +100,12 @@ static void remove(void)
 	do {                                                                                   \
 		if (!make((n) % 2))                                                            \
 			return false;                                                          \
+		preempt_disable();                                                             \
 		MARK(2 * (n) + 1);                                                             \
 		for (int i = 0; i < OBJECTS; i++)                                              \
 			defer(thing[i]);                                                       \
 		MARK(2 * (n) + 2);                                                             \
+		preempt_enable();                                                              \
 		wait();                                                                        \
 		MARK(0);                                                                       \
 		if (!(freed))                                                                  \

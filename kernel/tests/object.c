@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 #include <linux/fs.h>
 #include <linux/printk.h>
+#include <linux/slab.h>
 #include <linux/vmalloc.h>
 
 #include "test.h"
@@ -84,6 +85,15 @@ bool objects_settle(struct objects *o)
 			atomic_read(&o->invoked), lost, atomic_read(&objects_doubled));
 	return taken && !lost && !atomic_read(&objects_doubled) &&
 	       atomic_read(&o->invoked) == taken;
+}
+
+static void unmerged(void *object)
+{
+}
+
+struct kmem_cache *cache_make(const char *name, unsigned int size)
+{
+	return kmem_cache_create(name, size, 0, 0, unmerged);
 }
 
 int parameter_set(const char *name, const char *value)

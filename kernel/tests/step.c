@@ -10,6 +10,7 @@
  */
 #include <linux/kdebug.h>
 #include <linux/preempt.h>
+#include <linux/slab.h>
 
 #include <asm/debugreg.h>
 
@@ -71,6 +72,61 @@ static bool one_mixed(void)
 	if (object)
 		anyrcu_call(&object->head, mixed);
 	return object;
+}
+
+struct freed {
+	char text[100];
+	struct rcu_head head;
+};
+
+#define FREED 200
+static struct freed *freed[FREED];
+static unsigned int freed_next;
+
+static bool one_free(void)
+{
+	struct freed *p = freed[freed_next++];
+
+	if (freed_next % 2)
+		anyrcu_free(p, head);
+	else if (!anyrcu_free_headless(p))
+		anyrcu_raw_free(p, head);
+	return true;
+}
+
+#define ORDERS 3
+static unsigned int allocated, held_twice, not_allocated;
+
+/* Hold pages for a moment: nobody else writes to them. */
+static bool pages_held(u64 mark)
+{
+	for (unsigned int order = 0; order < ORDERS; order++) {
+		unsigned int last = (PAGE_SIZE << order) / sizeof(u64) - 1;
+		u64 *p = anyrcu_page_alloc(ANYRCU_GFP_NO_LOCKS, order);
+
+		if (!p) {
+			not_allocated++;
+			continue;
+		}
+		allocated++;
+		WRITE_ONCE(p[0], mark);
+		WRITE_ONCE(p[1], mark);
+		WRITE_ONCE(p[last], mark);
+		held_twice += READ_ONCE(p[0]) != mark || READ_ONCE(p[1]) != mark ||
+			      READ_ONCE(p[last]) != mark;
+		anyrcu_page_free(p, order);
+	}
+	return true;
+}
+
+static bool pages_stepped(void)
+{
+	return pages_held(1);
+}
+
+static bool pages_and_one(void)
+{
+	return pages_held(2) & one();
 }
 
 static noinline void step(bool (*defer)(void))
@@ -157,6 +213,34 @@ bool test_step_chain(char *note)
 	good = run_one_by_one(note, one, one);
 	parameter_set("page_bytes_max", "67108864");
 	return good;
+}
+
+/* What is freed says nothing: the kernel complains of objects that are left in the cache. */
+bool test_step_free(char *note)
+{
+	struct kmem_cache *cache = cache_make("anyrcu_test", sizeof(struct freed));
+	bool good = cache;
+
+	freed_next = 0;
+	for (int i = 0; good && i < FREED; i++) {
+		freed[i] = kmem_cache_alloc(cache, GFP_KERNEL);
+		good = freed[i];
+	}
+	good = good && run(note, FREED, one_free, one);
+	anyrcu_barrier();
+	kmem_cache_destroy(cache);
+	return good;
+}
+
+/* Pages are allocated and given back, and so are others after each instruction. */
+bool test_step_pages(char *note)
+{
+	allocated = held_twice = not_allocated = 0;
+	if (!run(note, 50, pages_stepped, pages_and_one))
+		return false;
+	snprintf(note + strlen(note), NOTE - strlen(note), ", %u pages, %u held twice, %u refused",
+		 allocated, held_twice, not_allocated);
+	return allocated && !held_twice;
 }
 
 bool test_step_refused(char *note)

@@ -37,6 +37,12 @@ void object_invoked_headless(void *object);
 /* anyrcu_barrier(), and is all right? Says what is not. Task. */
 bool objects_settle(struct objects *o);
 
+/*
+ * A cache that is merged with no other, which would hide losses, as it has a constructor. The
+ * kernel complains when it is destroyed before all its objects are free. Task.
+ */
+struct kmem_cache *cache_make(const char *name, unsigned int size);
+
 /* Doubled invocations, of all objects. */
 extern atomic_t objects_doubled;
 
@@ -55,9 +61,24 @@ extern unsigned int seconds;
 /* The parameter drain=: see policies.c. */
 extern bool drain;
 
+/* The parameter slow=: see load.c. */
+extern bool slow;
+
 /* load.c. Task. */
 int load_start(void);
 void load_stop(void);
+
+/*
+ * hook.c. Defer an object by the kernel's own functions, some of the cache if there is one; false:
+ * there is no memory. Task.
+ */
+struct kmem_cache *cache_for_kernel(const char *name);
+bool defer_by_kernel(struct kmem_cache *cache, unsigned int how);
+void cache_for_kernel_destroy(struct kmem_cache *cache);
+
+/* bpf.c. Task. */
+int bpf_start(void);
+void bpf_stop(void);
 
 /* The tests. Each returns whether it has passed; what it measured is in @note. */
 #define NOTE 160
@@ -78,6 +99,7 @@ bool test_refusal_storm(char *note);
 bool test_exhausted(char *note);
 bool test_pages(char *note);
 bool test_readers(char *note);
+bool test_hook(char *note);
 bool test_policy_task(char *note);
 bool test_policy_spinlock(char *note);
 bool test_policy_raw(char *note);
@@ -93,6 +115,8 @@ bool test_step_fast(char *note);
 bool test_step_open(char *note);
 bool test_step_mixed(char *note);
 bool test_step_chain(char *note);
+bool test_step_free(char *note);
+bool test_step_pages(char *note);
 bool test_step_refused(char *note);
 
 #endif

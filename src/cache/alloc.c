@@ -12,7 +12,8 @@
 #define CLASSES 36
 
 static struct anyrcu_cache *classes[CLASSES];
-static bool wanted; /* a caller that must not make them needs them; any context */
+/* A caller that must not make them needs one; set by any context. Some CPUs exchange no bytes. */
+static uint32_t wanted;
 
 /* The smallest class with room for @size, 1 to ANYRCU_CACHE_OBJECT_MAX. */
 static inline unsigned class_of(size_t size)
@@ -31,24 +32,30 @@ static size_t size_of(unsigned class)
 	return class < 8 ? 16 * (class + 1) : (size_t)(5 + class % 4) << (5 + (class - 8) / 4);
 }
 
-static void make(void)
+/* Returns whether all are there. */
+static bool make(void)
 {
+	bool all = true;
+
 	for (unsigned i = 0; i < CLASSES; i++) {
 		const struct anyrcu_cache_config config = { .size = sizeof(config),
 							    .name = "of anyrcu_alloc()",
 							    .object_size = size_of(i) };
 		struct anyrcu_cache *c;
 
-		if (load(&classes[i]) || cache_make(&c, &config))
+		if (load(&classes[i]))
 			continue;
-		if (!cmpxchg(&classes[i], NULL, c))
+		if (cache_make(&c, &config))
+			all = false;
+		else if (!cmpxchg(&classes[i], NULL, c))
 			cache_unmake(c);
 	}
+	return all;
 }
 
 bool alloc_wants(void)
 {
-	return load(&wanted) && !load(&classes[CLASSES - 1]);
+	return load(&wanted);
 }
 
 static noinline void *alloc_first(size_t size, unsigned gfp, const void *caller)
@@ -62,8 +69,8 @@ static noinline void *alloc_first(size_t size, unsigned gfp, const void *caller)
 	c = load_acquire(&classes[class_of(size)]);
 	if (!c && (gfp & ~(unsigned)ANYRCU_GFP_ZERO) == ANYRCU_GFP_KERNEL)
 		make();
-	else if (!c)
-		store(&wanted, true);
+	else if (!c && !load(&wanted) && !xchg(&wanted, true))
+		anyrcu_gp_start(); /* wakes the worker */
 	c = load_acquire(&classes[class_of(size)]);
 	if (!c)
 		return NULL;
@@ -74,8 +81,8 @@ static noinline void *alloc_first(size_t size, unsigned gfp, const void *caller)
 
 void alloc_work(void)
 {
-	if (alloc_wants())
-		make();
+	if (alloc_wants() && make())
+		store(&wanted, false);
 }
 
 void *anyrcu_alloc(size_t size, unsigned gfp)

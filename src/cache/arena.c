@@ -20,7 +20,8 @@
 #include <gp/gp.h>
 
 #define ARENA_MAX (UINT64_C(64) << 30)
-#define ARENA_MIN (UINT64_C(64) << 20)
+#define ARENA_MIN (UINT64_C(4) << 20)
+#define ARENA_PART 8 /* of the address space that the process may have, at most one such part */
 #define STEP 32u /* units that are committed at a time */
 #define AHEAD 16u /* free units that there should be for NO_LOCKS */
 #define INDEX ((UINT64_C(1) << 24) - 1)
@@ -183,7 +184,12 @@ static bool commit(void)
  */
 static bool reserve(void)
 {
-	for (uintptr_t size = ARENA_MAX; size >= ARENA_MIN; size /= 2) {
+	uint64_t most = port_address_space() / ARENA_PART;
+	uintptr_t size = ARENA_MAX;
+
+	while (size > most && size > ARENA_MIN)
+		size /= 2;
+	for (; size >= ARENA_MIN; size /= 2) {
 		size_t units = size / UNIT_SIZE,
 		       table = units * (sizeof(struct arena_unit) + sizeof(*arena.owner));
 		size_t first = (table + UNIT_SIZE - 1) & ~(uintptr_t)(UNIT_SIZE - 1);

@@ -113,8 +113,8 @@ static void report_object(const struct anyrcu_cache *c, uintptr_t p)
 
 	if (i >= c->per_slab)
 		return;
-	port_report("  it points %u bytes into %p, an object of the cache %s", p - object,
-		    (void *)object, c->name);
+	port_report("  it points %u bytes into %p, an object of %u bytes of the cache %s",
+		    p - object, (void *)object, (uint64_t)c->object_size, c->name);
 	report_places(c, (void *)object);
 }
 
@@ -123,7 +123,9 @@ _Noreturn void cache_foreign(const struct anyrcu_cache *c, const void *p, const 
 	const struct anyrcu_cache *owner = arena_owner(p);
 
 	if (c)
-		port_report("%p was freed to the cache %s, and is not an object of it", p, c->name);
+		port_report(
+			"%p was freed to the cache %s of objects of %u bytes, and is not an object of it",
+			p, c->name, (uint64_t)c->object_size);
 	else
 		port_report("%p was freed, and is not an object of a cache", p);
 	if (owner)

@@ -69,10 +69,12 @@ static struct drainer *barrier_slot(void)
  * not wait for callbacks that have called exit() and are in a barrier themselves. Callbacks that it
  * invokes may not call a barrier.
  */
-static void barrier_begins(void)
+static void barrier_begins(const void *caller)
 {
 	struct drainer *d = drainer_of(port_id());
 
+	if (!d)
+		store_tells(&defer_store, STORE_BARRIER, caller);
 	if (d && (!port_exiting() || barrier_slot()))
 		port_bug("anyrcu_barrier() inside a callback");
 	if (d)
@@ -103,8 +105,8 @@ void anyrcu_barrier(void)
 	bool online;
 	uint64_t gen;
 
-	gp_must_not_read("anyrcu_barrier()");
-	barrier_begins();
+	gp_may_wait("anyrcu_barrier()");
+	barrier_begins(__builtin_return_address(0));
 	online = gp_waits_begin();
 	full_fence();
 	if (unlikely(exchange_used()) && !exchange_collect())
@@ -123,7 +125,7 @@ void anyrcu_barrier(void)
 		 * Workers may be blocked in callbacks, or kept from running by real-time threads.
 		 */
 		if (!defer_workers() || idle >= HELP_AFTER)
-			defer_drain(SIZE_MAX, 0);
+			defer_drain(DEFER_PORTION, 0); /* others may defer without end */
 		if (barrier_over(gen))
 			break;
 		if (defer_waiting(&cookie)) {
@@ -157,9 +159,9 @@ size_t anyrcu_reclaim(size_t budget)
 	defer_advance();
 	n = defer_drain(budget, 0);
 	defer_advance();
-	if (pages_want_refill())
-		pages_refill();
 	if (!defer_workers())
 		defer_work_on_memory();
+	else if (pages_want_refill())
+		pages_refill();
 	return n;
 }

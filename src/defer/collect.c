@@ -97,6 +97,17 @@ static bool presses(void)
 	       store_any(&defer_store);
 }
 
+/*
+ * As long as a generation waits, perhaps for a drainer, haste collects nothing; who moves that on
+ * also collects what is there then.
+ */
+bool defer_hurries(void)
+{
+	bool full = !load(&defer_pipe.waits) && (store_has_backlog(&defer_store) || presses());
+
+	return full || gp_wanted();
+}
+
 /* Returns whether there is a new generation. */
 static bool advance(void)
 {
@@ -157,6 +168,11 @@ bool defer_empty(void)
 bool defer_moving(void)
 {
 	return load(&defer_pipe.force) || load(&defer_pipe.waits) || load(&defer_pipe.nready);
+}
+
+bool defer_ready(void)
+{
+	return load(&defer_pipe.nready);
 }
 
 uint64_t defer_due(void)

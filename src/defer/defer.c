@@ -72,6 +72,11 @@ static noinline void tell_checker(struct store_object *o)
 		o->caller = (uintptr_t)port_checker_block((void *)o->arg);
 }
 
+static inline uint64_t countable(uint64_t bytes)
+{
+	return bytes < DEFER_OBJECT_BYTES_MAX ? bytes : DEFER_OBJECT_BYTES_MAX;
+}
+
 /*
  * Past half of the bound, have the open pages collected now. Past the bound, flood control begins.
  */
@@ -195,7 +200,7 @@ static noinline void defer_head_wide(struct anyrcu_head *head, uintptr_t func, s
 				  .arg = (uintptr_t)head - offset,
 				  .context = context };
 
-	o.bytes = bytes < DEFER_OBJECT_BYTES_MAX ? bytes : DEFER_OBJECT_BYTES_MAX;
+	o.bytes = countable(bytes);
 	if (load(&store_debug)) {
 		o.head = (uintptr_t)head;
 		o.caller = caller;
@@ -300,7 +305,7 @@ static bool headless_sized(uintptr_t func, uintptr_t arg, uint64_t bytes)
 {
 	struct store_object o = { .func = func, .arg = arg, .context = ANY_CONTEXT };
 
-	o.bytes = bytes < DEFER_OBJECT_BYTES_MAX ? bytes : DEFER_OBJECT_BYTES_MAX;
+	o.bytes = countable(bytes);
 	if (too_large(o.bytes))
 		return refuse(&defer_stats.refused_bytes);
 	if (too_many())
@@ -348,13 +353,12 @@ static bool free_again(void *p)
  */
 static noinline bool exchange_other(void *p)
 {
-	bool first;
+	bool first, done = exchange_slow(p, &first);
 
-	if (exchange_slow(p, &first)) {
-		if (first)
-			defer_wake(false);
+	if (first)
+		defer_wake(false);
+	if (done)
 		return true;
-	}
 	if (unlikely(load(&defer_store.sealed_objects)) && !load(&exchange_cpus) &&
 	    defer_workers() && !load(&store_debug))
 		exchange_begin(free_again);
@@ -394,11 +398,11 @@ static bool append_sized(uintptr_t func, uintptr_t arg, uint64_t bytes)
 	return bytes ? append_slow(&o) : append(func, arg, TASK_CONTEXT);
 }
 
-static void mightsleep(uintptr_t func, uintptr_t arg, uint64_t bytes, const char *name)
+static void mightsleep(uintptr_t func, uintptr_t arg, uint64_t bytes)
 {
 	bool done, fits;
 
-	gp_must_not_read(name);
+	bytes = countable(bytes);
 	if (unlikely(load(&defer_flood))) {
 		defer_advance();
 		count_add(&defer_stats.helped, defer_drain(STORE_WORDS, DEFER_ONLY_FREE));
@@ -425,26 +429,31 @@ static void mightsleep(uintptr_t func, uintptr_t arg, uint64_t bytes, const char
 
 void anyrcu_call_mightsleep(void (*func)(void *arg), void *arg)
 {
-	mightsleep((uintptr_t)func, (uintptr_t)arg, 0, "anyrcu_call_mightsleep()");
+	gp_may_wait("anyrcu_call_mightsleep()");
+	mightsleep((uintptr_t)func, (uintptr_t)arg, 0);
+}
+
+static void free_mightsleep(void *ptr, uint64_t bytes, const char *name, const void *caller)
+{
+	if (!ptr)
+		return;
+	gp_may_wait(name); /* for an object of a cache too, which happens not to sleep */
+	if (!cache_defers(ptr, caller))
+		mightsleep(KEY_FREE, (uintptr_t)ptr, bytes);
 }
 
 void anyrcu_free_mightsleep(void *ptr)
 {
-	if (ptr && !cache_defers(ptr, __builtin_return_address(0)))
-		mightsleep(KEY_FREE, (uintptr_t)ptr, 0, "anyrcu_free_mightsleep()");
+	free_mightsleep(ptr, 0, "anyrcu_free_mightsleep()", __builtin_return_address(0));
 }
 
 void anyrcu_call_mightsleep_sized(void (*func)(void *arg), void *arg, size_t bytes)
 {
-	mightsleep((uintptr_t)func, (uintptr_t)arg,
-		   bytes < DEFER_OBJECT_BYTES_MAX ? bytes : DEFER_OBJECT_BYTES_MAX,
-		   "anyrcu_call_mightsleep_sized()");
+	gp_may_wait("anyrcu_call_mightsleep_sized()");
+	mightsleep((uintptr_t)func, (uintptr_t)arg, bytes);
 }
 
 void anyrcu_free_mightsleep_sized(void *ptr, size_t bytes)
 {
-	if (ptr && !cache_defers(ptr, __builtin_return_address(0)))
-		mightsleep(KEY_FREE, (uintptr_t)ptr,
-			   bytes < DEFER_OBJECT_BYTES_MAX ? bytes : DEFER_OBJECT_BYTES_MAX,
-			   "anyrcu_free_mightsleep_sized()");
+	free_mightsleep(ptr, bytes, "anyrcu_free_mightsleep_sized()", __builtin_return_address(0));
 }

@@ -83,6 +83,7 @@ void defer_advance(void);
  * CPU on which they were deferred. Task. Returns how many were invoked.
  */
 enum { DEFER_ONLY_FREE = 1, DEFER_FOLLOW = 2 };
+#define DEFER_PORTION 4096 /* so many callbacks between two looks at what else there is to do */
 size_t defer_drain(size_t budget, unsigned how);
 /* Is every deferral that the caller can know of invoked, or being invoked? Task. */
 bool defer_empty(void);
@@ -93,6 +94,10 @@ bool defer_waiting(anyrcu_gp_t *cookie);
 /* When the open pages must be collected, in port_now() time; and: start the delay now. */
 uint64_t defer_due(void);
 void defer_delay_starts(void);
+/* Is there a reason not to wait for that: full pages, bytes, or a wanted grace period? Task. */
+bool defer_hurries(void);
+/* Are there callbacks that a thread can take and invoke? Checks without the lock. Any context. */
+bool defer_ready(void);
 /* Is there anything to do other than wait for that? Checks without the lock. Task. */
 bool defer_moving(void);
 /*
@@ -101,16 +106,24 @@ bool defer_moving(void);
  */
 uint32_t defer_help_wanted(void);
 
+/* ---- memory.c; tasks that reclaim ---- */
+
+/*
+ * Refill the reserve of pages, do the work of caches that needs a task, and once a second, give
+ * what was not used for a second back to the system.
+ */
+void defer_work_on_memory(void);
+/*
+ * Nanoseconds until there is something for it to do; UINT64_MAX: nothing, until a caller wakes. If
+ * @promise, it will be called then, and callers that use pages need not wake.
+ */
+uint64_t defer_memory_due(bool promise);
+
 /* ---- worker.c ---- */
 
 /* Start @n workers in place of the present ones. Task. 0 or -errno. */
 int defer_workers_start(unsigned n, int rt, const int *cpus, size_t ncpus);
 unsigned defer_workers(void);
-/*
- * What a worker does about memory between two looks at what is deferred: the work of caches that
- * needs a task, and once a second, what was not used for a second goes back to the system. Task.
- */
-void defer_work_on_memory(void);
 /*
  * Wait until the workers from before the last defer_workers_start() have ended, and the kernel has
  * removed their threads. Task.
@@ -126,10 +139,12 @@ bool defer_driven(void);
  */
 void defer_wake(bool urgent);
 /*
- * For a program that reclaims by itself. If defer_bell_armed is 1, the next defer_wake() sets it to
- * 0 and calls defer_bell. Any context.
+ * For a program that reclaims by itself. While defer_bell_armed is BELL_ANY, the next defer_wake()
+ * sets it to BELL_OFF and calls defer_bell; while it is BELL_URGENT, the next urgent one does. Any
+ * context.
  */
 extern void (*defer_bell)(void);
+enum { BELL_OFF, BELL_URGENT, BELL_ANY };
 extern uint32_t defer_bell_armed;
 
 /* ---- for the layer above ---- */

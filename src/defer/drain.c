@@ -112,6 +112,26 @@ static void drain_uniform(struct drainer *d, struct store_page *p, size_t budget
 	}
 }
 
+/*
+ * A page of objects for free(), on a platform that frees many together, and does not fork. The
+ * objects move up to the cursor, so that empty slots are left out.
+ */
+static inline void drain_bulk(struct drainer *d, struct store_page *p, size_t budget)
+{
+	uint32_t from = p->cursor, i = from, used = store_used(p), n = 0;
+
+	for (; i < used && n < budget; i++) {
+		uintptr_t arg = load_acquire(&p->word[i]);
+
+		if (arg)
+			store(&p->word[from + n++], arg);
+	}
+	count_add(&defer_stats.page, -(uint64_t)(i - from - n));
+	port_free_bulk(&p->word[from], n);
+	store(&p->cursor, i);
+	store(&d->done, n);
+}
+
 static noinline void advance_wide(struct drainer *d, struct store_page *p, uint32_t i,
 				  uintptr_t func)
 {
@@ -124,13 +144,15 @@ static noinline void advance_wide(struct drainer *d, struct store_page *p, uint3
 		defer_bytes_subtract(bytes);
 }
 
-static void drain_mixed(struct drainer *d, struct store_page *p, size_t budget)
+static void drain_mixed(struct drainer *d, struct store_page *p, size_t budget, bool only_free)
 {
 	uint32_t used = store_used(p), width = store_width(p->open.key);
 
 	for (uint32_t i = p->cursor; i < used && d->done < budget; i += width) {
 		uintptr_t func = load_acquire(&p->word[i]), arg = load(&p->word[i + 1]);
 
+		if (only_free && func > KEY_FREE)
+			break;
 		if (unlikely(load(&defer_pipe.pause)))
 			pause_for_fork(d);
 		if (i + AHEAD * width < used)
@@ -178,12 +200,16 @@ size_t defer_drain(size_t budget, unsigned how)
 	/* a callback may end the thread, which need not have been a reader yet */
 	port_thread_exit_arm_task();
 	while ((d = drainer_next(d, n < budget, how))) {
+		store_tells(&defer_store, STORE_INVOKES, __builtin_return_address(0));
 		if (!d->page)
 			drain_chain(d, budget - n);
+		else if (PORT_FREE_BULK && d->page->open.key == KEY_FREE)
+			drain_bulk(d, d->page, budget - n);
 		else if (store_width(d->page->open.key) == 1)
 			drain_uniform(d, d->page, budget - n);
 		else
-			drain_mixed(d, d->page, budget - n);
+			drain_mixed(d, d->page, budget - n, how & DEFER_ONLY_FREE);
+		store_tells(&defer_store, STORE_INVOKED, NULL);
 		n += d->done;
 	}
 	port_cancel_on(cancel);
@@ -198,6 +224,7 @@ void defer_thread_exit(void)
 
 	/* more than one if the callback has called anyrcu_barrier() */
 	while ((d = drainer_of(port_id()))) {
+		store_tells(&defer_store, STORE_INVOKED, NULL);
 		lock_pipe();
 		drained = drainer_release(d);
 		unlock_pipe();

@@ -205,11 +205,12 @@ bool exchange_slow(void *p, bool *first)
 		return false;
 	for (int i = 0; i < TRIES; i++) {
 		int cpu = port_rseq_cpu();
-		struct exchange_cpu *c = &exchange_cpus[cpu < 0 ? 0 : cpu];
+		struct exchange_cpu *c;
 		uintptr_t taken;
 
 		if (cpu < 0)
 			return false;
+		c = &exchange_cpus[cpu];
 		test_point(CHOOSE);
 		if (load(&c->now.count) >= load(&c->now.cap) &&
 		    (!has_room(c) || !make_room(c, first)))
@@ -228,6 +229,10 @@ bool exchange_slow(void *p, bool *first)
 /* The words from @first to @end are objects. Under the lock. */
 static void exchange_gather(struct exchange_page *p, uint32_t first, uint32_t end)
 {
+	if (first == end) {
+		page_put(p);
+		return;
+	}
 	p->first = first;
 	p->end = end;
 	p->next = gathered;
@@ -312,7 +317,7 @@ static void *pop_gathered(void)
 	void *taken = NULL;
 
 	port_lock(&exchange_lock);
-	while ((p = *at) && (p->first == p->end || !anyrcu_gp_done(p->cookie)))
+	while ((p = *at) && !anyrcu_gp_done(p->cookie))
 		at = &p->next;
 	if (p) {
 		taken = (void *)p->word[p->first++];
@@ -381,8 +386,6 @@ uint64_t exchange_pending(void)
 {
 	uint64_t n = load(&gathered_objects);
 
-	if (!load(&active))
-		return n;
 	for (uint32_t i = 0; i < load(&ncpus); i++) {
 		const struct exchange_cpu *c = &exchange_cpus[i];
 
@@ -396,8 +399,6 @@ uint64_t exchange_freed(void)
 {
 	uint64_t n = load(&freed);
 
-	if (!load(&active))
-		return n;
 	for (uint32_t i = 0; i < load(&ncpus); i++)
 		n += load(&exchange_cpus[i].now.out) ? load(&exchange_cpus[i].now.count) : 0;
 	return n;

@@ -26,8 +26,9 @@ extern struct port_lock exchange_lock;
 void exchange_begin(bool (*ordinary)(void *p));
 
 /*
- * The path of exchange_free() when the sequence was refused. *@first: no CPU had pages before; the
- * caller wakes the worker, which checks from time to time from then on. Task.
+ * The path of exchange_free() when the sequence was refused. *@first: no CPU had pages before, and
+ * one has now, even if @p was not stored; the caller wakes the worker, which checks from time to
+ * time from then on. Task.
  */
 bool exchange_slow(void *p, bool *first);
 

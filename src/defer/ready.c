@@ -36,6 +36,16 @@ static void page_return(struct store_page *p)
 }
 
 /*
+ * May a thread that invokes no callbacks take @p? It frees what comes before the first callback,
+ * and skips slots without an object.
+ */
+static bool begins_with_free(const struct store_page *p)
+{
+	return p->open.key == KEY_FREE ||
+	       (store_width(p->open.key) > 1 && load(&p->word[p->cursor]) <= KEY_FREE);
+}
+
+/*
  * The list whose first page is of the oldest generation; of several, that of this CPU or the next
  * after it. So a drainer seldom has to move, and several drainers spread over the CPUs.
  */
@@ -47,7 +57,7 @@ static struct ready *ready_oldest(unsigned cpu, bool only_free)
 		struct ready *r = ready_of(cpu + i);
 		struct store_page *p = r->first;
 
-		if (p && !(only_free && p->open.key != KEY_FREE) &&
+		if (p && (!only_free || begins_with_free(p)) &&
 		    (!best || p->gen < best->first->gen))
 			best = r;
 	}
@@ -92,7 +102,8 @@ bool ready_until(uint64_t gen)
 		if (defer_pipe.ready[i].first && defer_pipe.ready[i].first->gen <= gen)
 			return true;
 	for (unsigned i = 0; i < CHAINS; i++)
-		if (defer_pipe.chains[i].head && defer_pipe.chains[i].gen <= gen)
+		if (defer_pipe.chains[i].head && !defer_pipe.chains[i].taken &&
+		    defer_pipe.chains[i].gen <= gen)
 			return true;
 	return false;
 }

@@ -36,14 +36,10 @@
  * these steps, at worst one caller omits a wake.
  */
 #include <base/test_point.h>
-#include <cache/cache.h>
 #include <defer/exchange.h>
 #include <defer/worker.h>
-#include <pages/pages.h>
 #include <port/port.h>
 
-#define PORTION 4096 /* callbacks between two checks of the collections */
-#define LINGER UINT64_C(1000000000) /* between two looks at memory that may be given back */
 /* ns until the next check when collecting has to wait for a drainer */
 #define OVERDUE 100000
 #define PAUSE_MAX UINT64_C(1000000000)
@@ -86,12 +82,14 @@ bool defer_driven(void)
 
 void defer_wake(bool urgent)
 {
-	uint32_t bell, seen;
+	uint32_t bell, seen, armed;
 	bool awake, asleep;
 
 	/* pairs with that in sleep_deep(): the work is stored before we check who sleeps */
 	full_fence();
-	if (unlikely(load(&defer_bell_armed)) && xchg(&defer_bell_armed, 0))
+	armed = load(&defer_bell_armed);
+	if (unlikely(armed >= (urgent ? BELL_URGENT : BELL_ANY)) &&
+	    xchg(&defer_bell_armed, BELL_OFF))
 		load_acquire (&defer_bell)();
 	bell = load(&workers.bell);
 	if (bell & WORKER_BELL_RUNG)
@@ -149,8 +147,9 @@ static int start(bool help)
 
 	store(&workers.pause, !failed ? WORKER_PAUSE_MIN : pause < PAUSE_MAX ? pause : PAUSE_MAX);
 	store(&workers.start_at, port_now() + load(&workers.pause));
-	if (!help) /* a flood asks for the next helper, which does not stand for a worker */
-		store(&workers.failing, failed);
+	/* a flood asks for the next helper; a thread that found no slot may have set it already */
+	if (failed && !help)
+		store(&workers.failing, true);
 	if (!failed)
 		store(&workers.told, 0);
 	return err;
@@ -272,9 +271,9 @@ static int slot_take_or_ask(uint64_t word)
 	return slot_take(word);
 }
 
+/* The caller has set its state to GONE. */
 static void slot_leave(int i)
 {
-	store(&workers.state[i], GONE);
 	store_release(&workers.slot[i].word, 0);
 	full_fence(); /* pairs with that in slot_take_or_ask() */
 	if (unlikely(load(&workers.failing)))
@@ -291,7 +290,8 @@ static uint32_t helpers_wanted(void)
 
 /*
  * Do as many workers of this kind as are wanted have a slot before @mine? Of two threads that check
- * at the same time, the one that fences later sees the other.
+ * at the same time, the one that fences later sees the other if its slot is the later one. If it is
+ * not, as a slot of a former worker has come free in between, one worker too many stays.
  */
 static bool surplus(int mine, uint64_t word)
 {
@@ -307,6 +307,14 @@ static bool surplus(int mine, uint64_t word)
 	return before >= (word & WORKER_HELPS ? helpers_wanted() : load(&workers.wanted));
 }
 
+/* @ns, or less, as there may be something to do about memory before. */
+static uint64_t at_most(uint64_t ns)
+{
+	uint64_t memory = defer_memory_due(true);
+
+	return memory < ns ? memory ?: 1 : ns;
+}
+
 /* Until the open pages are due, or a backlog of full ones forms. */
 static void sleep_tick(int me, uint64_t word)
 {
@@ -316,17 +324,17 @@ static void sleep_tick(int me, uint64_t word)
 	store(&workers.state[me], TICKING);
 	full_fence(); /* pairs with that in defer_wake() */
 	ns = defer_moving() ? 0 : defer_due() - port_now();
-	if (!store_has_backlog(&defer_store) && !gp_wanted() && current(word))
-		port_wait(&workers.bell, bell, ns > 0 ? ns : OVERDUE);
+	if (!defer_hurries() && current(word))
+		port_wait(&workers.bell, bell, at_most(ns > 0 ? ns : OVERDUE));
 	store(&workers.state[me], AWAKE);
 }
 
 /* ns after which there may be something to do though no caller wakes the worker; 0: never. */
 static uint64_t timer(void)
 {
-	if (exchange_used())
-		return load(&defer_limits.delay_ns);
-	return pages_want_timer() || cache_want_timer() ? LINGER : 0;
+	uint64_t ns = at_most(exchange_used() ? load(&defer_limits.delay_ns) : UINT64_MAX);
+
+	return ns == UINT64_MAX ? 0 : ns;
 }
 
 /* Until there is something to do again. */
@@ -360,7 +368,7 @@ static size_t drain(int me)
 	size_t n;
 
 	hand_over(me, BUSY); /* a callback may block us */
-	n = defer_drain(PORTION, load(&workers.ncpus) ? 0 : DEFER_FOLLOW);
+	n = defer_drain(DEFER_PORTION, load(&workers.ncpus) ? 0 : DEFER_FOLLOW);
 	store(&workers.state[me], AWAKE);
 	return n;
 }
@@ -378,32 +386,6 @@ static void look_at_exchange(void)
 		return;
 	store(&due, now + load(&defer_limits.delay_ns));
 	exchange_look();
-}
-
-/*
- * Give back memory that was not used between two checks, even if this worker was busy with other
- * work.
- */
-static void look_at_memory(void)
-{
-	static uint64_t due; /* as in look_at_exchange() */
-	uint64_t now = port_now();
-
-	if ((int64_t)(now - load(&due)) < 0)
-		return;
-	store(&due, now + LINGER);
-	cache_idle();
-	if (pages_idle()) {
-		pages_trim();
-		gp_sweep();
-	}
-}
-
-void defer_work_on_memory(void)
-{
-	if (cache_wants())
-		cache_work();
-	look_at_memory();
 }
 
 static void idle(int me, uint64_t word)
@@ -436,8 +418,6 @@ static void work(int me, uint64_t word)
 		defer_workers_retry();
 		if (unlikely(load(&defer_flood)))
 			call_help();
-		if (pages_want_refill())
-			pages_refill();
 		look_at_exchange();
 		defer_work_on_memory();
 		if (drain(me)) {

@@ -73,9 +73,10 @@ void anyrcu_domain_barrier(struct anyrcu_domain *d)
 {
 	bool online;
 
-	gp_must_not_read("anyrcu_domain_barrier()");
+	gp_may_wait("anyrcu_domain_barrier()");
 	if (domain_is_worker(d))
 		port_bug("anyrcu_domain_barrier() inside a callback of the domain");
+	store_tells(&d->store, STORE_BARRIER, __builtin_return_address(0));
 	online = gp_waits_begin(); /* each batch waits for a grace period of anyrcu too */
 	domain_barrier_end(d, domain_barrier_begin(d));
 	gp_waits_end(online);
@@ -90,6 +91,7 @@ void domain_unmake(struct anyrcu_domain *d)
 	struct anyrcu_domain **at = &domains.first;
 
 	store(&d->stop, 1);
+	store_tells(&d->store, STORE_GONE, NULL);
 	port_lock(&domain_lock);
 	while (*at != d)
 		at = &(*at)->next;
@@ -105,7 +107,7 @@ void anyrcu_domain_destroy(struct anyrcu_domain *d, struct anyrcu_domain *into)
 
 	if (!d)
 		return;
-	gp_must_not_read("anyrcu_domain_destroy()");
+	gp_may_wait("anyrcu_domain_destroy()");
 	online = gp_waits_begin();
 	if (!into)
 		anyrcu_domain_barrier(d);

@@ -87,16 +87,11 @@ static bool pauses(const struct anyrcu_domain *d)
 	return load(&d->pause) || load(&domains.pause);
 }
 
-/*
- * Pause until no fork is in progress. Meanwhile a worker is unregistered from the source
- * (thread_end), as the child does not have it. A thread that stands in belongs to the program,
- * which may still need its registration, so it only sleeps (thread_sleeps).
- */
-static noinline void pause_worker(struct anyrcu_domain *d)
+/* Sleep until no fork is in progress. */
+static noinline void sleep_paused(struct anyrcu_domain *d)
 {
 	uint32_t pause;
 
-	hook(d, d->stands_in ? d->source.thread_sleeps : d->source.thread_end);
 	do {
 		store_release(&d->paused, 1);
 		while ((pause = load_acquire(&d->pause)))
@@ -110,6 +105,17 @@ static noinline void pause_worker(struct anyrcu_domain *d)
 		 */
 		full_fence();
 	} while (pauses(d));
+}
+
+/*
+ * While it is paused, a worker is unregistered from the source (thread_end), as the child does not
+ * have it. A thread that stands in belongs to the program, which may still need its registration,
+ * so it only sleeps (thread_sleeps).
+ */
+static void pause_worker(struct anyrcu_domain *d)
+{
+	hook(d, d->stands_in ? d->source.thread_sleeps : d->source.thread_end);
+	sleep_paused(d);
 	hook(d, d->stands_in ? d->source.thread_wakes : d->source.thread_begin);
 }
 
@@ -224,7 +230,9 @@ static bool work_once(struct anyrcu_domain *d)
 		make_ready(d);
 	if (pages_want_refill())
 		pages_refill();
+	store_tells(&d->store, STORE_INVOKES, __builtin_return_address(0));
 	drain(d);
+	store_tells(&d->store, STORE_INVOKED, NULL);
 	if (!d->batch && !d->batch_chain)
 		batch_ends(d);
 	return true;
@@ -297,6 +305,14 @@ static void *work(void *arg)
 	}
 	arrived(d);
 	port_thread_begin(d->config.pinned ? d->config.cpu : -1, 0);
+	/*
+	 * A thread that found no worker may be forking, and its child gets the source's locks as
+	 * they are then. So thread_begin waits for the end of the fork. The fence in claim(),
+	 * between the store to "worker" and these loads, pairs with those in domain_pause() and
+	 * domain_fork_paused().
+	 */
+	if (unlikely(pauses(d)))
+		sleep_paused(d);
 	hook(d, d->source.thread_begin);
 	while (!load(&d->stop)) {
 		uint32_t how = work_once(d) ? TICKING : DEEP;
@@ -400,6 +416,7 @@ void domain_thread_exit(void)
 
 	if (!d || !domain_is_worker(d))
 		return;
+	store_tells(&d->store, STORE_INVOKED, NULL);
 	leave(d);
 	store(&d->start_at, 0);
 	if (load(&d->wanted))

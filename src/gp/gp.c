@@ -365,13 +365,13 @@ static void wait(anyrcu_gp_t cookie)
 
 void anyrcu_gp_wait(anyrcu_gp_t cookie)
 {
-	gp_must_not_read("anyrcu_gp_wait()");
+	gp_may_wait("anyrcu_gp_wait()");
 	wait(cookie);
 }
 
 void anyrcu_synchronize(void)
 {
-	gp_must_not_read("anyrcu_synchronize()");
+	gp_may_wait("anyrcu_synchronize()");
 	wait(gp_cookie());
 }
 

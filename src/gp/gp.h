@@ -23,8 +23,11 @@ struct gp_hooks {
 	/* a caller has checked whether a grace period has ended, and it has not; any context */
 	void (*polled)(void);
 	void (*task)(void); /* a task is about to wait for a grace period, or to reclaim */
-	/* For the validator, if it is on: the caller, at @ip, may wait for a grace period. */
-	void (*waits)(const char *what, const void *ip);
+	/*
+	 * For the validator, if it is on: the caller, at @ip, must be a task and in no section.
+	 * @waits: it may wait for a grace period.
+	 */
+	void (*waits)(const char *what, bool waits, const void *ip);
 };
 extern struct gp_hooks gp_hooks;
 extern struct port_lock gp_lock; /* for the configuration of stalls and reminders */
@@ -76,9 +79,13 @@ void gp_waits_end(bool online);
 
 /* Is the caller inside a read-side critical section? Any context. */
 bool gp_in_section(void);
-/* End the program if it is: @what must not be called there. */
-void gp_must_not_read_at(const char *what, const void *ip);
-#define gp_must_not_read(what) gp_must_not_read_at((what), __builtin_return_address(0))
+/*
+ * End the program if the caller is in a section, where @what must not be called. @waits: @what may
+ * wait for a grace period.
+ */
+void gp_must_not_read_at(const char *what, bool waits, const void *ip);
+#define gp_must_not_read(what) gp_must_not_read_at((what), false, __builtin_return_address(0))
+#define gp_may_wait(what) gp_must_not_read_at((what), true, __builtin_return_address(0))
 
 /* The calling thread ends. Its handlers may still run, and read. */
 void gp_thread_exit(void);

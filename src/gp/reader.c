@@ -250,10 +250,10 @@ bool gp_in_section(void)
 	return (load(&anyrcu_self->ctr) & ANYRCU_READER_NEST) || crowd_nest;
 }
 
-void gp_must_not_read_at(const char *what, const void *ip)
+void gp_must_not_read_at(const char *what, bool waits, const void *ip)
 {
 	if (gp_hooks.waits)
-		gp_hooks.waits(what, ip);
+		gp_hooks.waits(what, waits, ip);
 	if (gp_in_section())
 		port_bug("%s inside a read-side critical section", what);
 	if (gp_hooks.task)

@@ -235,19 +235,8 @@ int anyrcu_init(const struct anyrcu_config *config)
 
 /* ---- start and fork ---- */
 
-/*
- * Under the validator, run in the second round of destructors, so that it sees what the program's
- * own destructors release.
- */
 static void thread_exit(void)
 {
-	static PORT_THREAD_LOCAL bool again;
-
-	if (load(&lockdep_ops) && !again) {
-		again = true;
-		port_thread_exit_arm_task();
-		return;
-	}
 	/* a handler may have ended the thread between a deferral and its wake */
 	defer_wake(false);
 	/* the process continues as long as other threads of the program exist */
@@ -377,6 +366,7 @@ __attribute__((constructor(102))) static void start(void)
 	gp_hooks.task = task;
 	pages_kick = wake_deep;
 	gp_init();
+	init_lockdep_preloaded();
 	init_lockdep_raw_nesting(env_switch("ANYRCU_LOCKDEP_RAW_NESTING", true));
 	if (env_switch("ANYRCU_LOCKDEP", false)) {
 		port_text_to(secure_getenv("ANYRCU_LOCKDEP_LOG"));

@@ -7,6 +7,8 @@
 
 /* Turn the validator on, unless one is on. False if there is no memory for it. Task. */
 bool init_lockdep(void);
+/* Let the preloaded validator, if there is one, take over. Once. */
+void init_lockdep_preloaded(void);
 /*
  * @report: report under every model what is wrong under rt only, that is spinlocks taken under raw
  * ones. Call it before init_lockdep().

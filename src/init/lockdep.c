@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /* Connects the validator with the other layers of the library. */
 #include <context/context.h>
+#include <defer/defer.h>
 #include <gp/gp.h>
 #include <init/init.h>
 #include <lockdep/lockdep.h>
 #include <pages/pages.h>
 #include <port/process.h>
+#include <store/store.h>
 #include <port/posix/init.h>
 
 static struct {
@@ -23,15 +25,46 @@ static void emit(const struct anyrcu_lockdep_report *report)
 		port_text(report->text);
 }
 
-static struct lockdep_host library = {
-	.emit = emit, .in_reader = gp_in_section, .rt = context_rt_so_far, .raw_nesting = true
-};
+static struct lockdep_host library = { .emit = emit,
+				       .in_reader = anyrcu_read_lock_held,
+				       .rt = context_rt_so_far,
+				       .raw_nesting = true };
 
 /* ---- events of the layers below ---- */
 
-static void waits(const char *what, const void *ip)
+static void waits(const char *what, bool waits, const void *ip)
 {
-	lockdep(rcu_wait, what, ip);
+	lockdep(rcu_wait, what, gp_in_section(), ip);
+	if (waits)
+		lockdep(gp_wait, ip);
+}
+
+/*
+ * The callbacks of a store are a lock in the orders of locks: who invokes them holds it, and who
+ * waits for all of them acquires it, and gives it back at once. So a lock that a callback takes is
+ * not to be held in a barrier.
+ */
+static const struct anyrcu_lock_type callbacks = { "callbacks", ANYRCU_WAIT_INV, 0 };
+
+static void stores(const struct store *s, enum store_event event, const void *ip)
+{
+	switch (event) {
+	case STORE_INVOKES:
+		lockdep(acquire, s, &callbacks, ANYRCU_LOCK_RECURSIVE_READ | ANYRCU_LOCK_TRY, 0,
+			NULL, ip);
+		return;
+	case STORE_BARRIER:
+		lockdep(acquire, s, &callbacks, ANYRCU_LOCK_WRITE, 0, NULL, ip);
+		lockdep(release, s, ip);
+		return;
+	case STORE_INVOKED: /* the validator may have been turned on in between */
+		if (anyrcu_lockdep_is_held(s) == 1)
+			lockdep(release, s, ip);
+		return;
+	case STORE_GONE:
+		lockdep(destroy, s, ip);
+		return;
+	}
 }
 
 static void allocates(unsigned gfp, const void *ip)
@@ -66,7 +99,10 @@ static void attached(void)
 {
 	gp_hooks.waits = waits;
 	pages_watch = allocates;
+	store_watch = stores;
 	store_release(&port_lock_watch, locks);
+	lockdep(init, &defer_store, &callbacks, "anyrcu",
+		(const struct anyrcu_lock_class_key *)&defer_store, NULL);
 }
 
 void anyrcu_lockdep_attach(const struct lockdep_ops *ops)
@@ -76,6 +112,12 @@ void anyrcu_lockdep_attach(const struct lockdep_ops *ops)
 	store_release(&lockdep_ops, ops);
 	store(&anyrcu_lockdep_watching, 1);
 	attached();
+}
+
+void init_lockdep_preloaded(void)
+{
+	if (anyrcu_lockdep_preloaded)
+		anyrcu_lockdep_preloaded(anyrcu_lockdep_attach, anyrcu_read_lock_held);
 }
 
 void init_lockdep_hook(void (*hook)(const struct anyrcu_lockdep_report *, void *), void *arg)

@@ -62,7 +62,7 @@ static inline uint64_t checked_key(const void *lock, const struct anyrcu_lock_ty
 
 /*
  * As lockdep_acquire() for orders of single locks; @open: the unblocked signals. False: the
- * acquisition is not remembered, and nothing was done.
+ * acquisition is not remembered, and nothing was done. Readers of RCU must not call it.
  */
 static inline __attribute__((always_inline)) bool acquire_again(struct thread *t, const void *lock,
 								const struct anyrcu_lock_type *type,

@@ -110,7 +110,7 @@ void lockdep_rcu_suspicious(const char *what, const void *ip)
 	slow_end(t);
 }
 
-void lockdep_rcu_wait(const char *what, const void *ip)
+void lockdep_rcu_wait(const char *what, bool in_section, const void *ip)
 {
 	struct thread *t = thread();
 
@@ -118,7 +118,7 @@ void lockdep_rcu_wait(const char *what, const void *ip)
 		return;
 	if (!may_sleep(t)) {
 		sleep_wrong(t, what, ip);
-	} else if (host->in_reader && host->in_reader()) {
+	} else if (in_section) {
 		if (!slow_begin(t))
 			return;
 		if (report_begin(ANYRCU_LOCKDEP_RCU, (uintptr_t)what, (uintptr_t)ip)) {

@@ -46,12 +46,25 @@ static uint64_t reports(void)
 }
 
 const struct lockdep_ops lockdep_engine = {
-	sizeof(lockdep_engine), lockdep_init,	     lockdep_destroy,
-	lockdep_free,		lockdep_acquire,     lockdep_release,
-	lockdep_is_held,	lockdep_assert_held, lockdep_might_sleep,
-	lockdep_might_spin,	lockdep_rcu_wait,    lockdep_rcu_suspicious,
-	lockdep_signal_enter,	lockdep_signal_exit, lockdep_signals_blocked,
-	lockdep_preempt,	lockdep_thread_exit, reports,
+	sizeof(lockdep_engine),
+	lockdep_init,
+	lockdep_destroy,
+	lockdep_free,
+	lockdep_acquire,
+	lockdep_release,
+	lockdep_is_held,
+	lockdep_assert_held,
+	lockdep_might_sleep,
+	lockdep_might_spin,
+	lockdep_rcu_wait,
+	lockdep_gp_wait,
+	lockdep_rcu_suspicious,
+	lockdep_signal_enter,
+	lockdep_signal_exit,
+	lockdep_signals_blocked,
+	lockdep_preempt,
+	lockdep_thread_exit,
+	reports,
 };
 
 bool lockdep_start(const struct lockdep_host *h)

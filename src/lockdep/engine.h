@@ -26,6 +26,7 @@
 #define FOUND 4096
 #define HELD 256
 #define ONCE 4
+#define KEPT 4
 #define GUARDS 36 /* of more, the outermost: a lock that guards is taken before the rest */
 #define NESTING 16
 #define FRAMES 24
@@ -89,6 +90,8 @@ struct event {
 	uint32_t nheld, ntook; /* how many were stored so far */
 	uint32_t caused; /* how often */
 	uint32_t waiters; /* of a condition, now */
+	bool turnstile; /* see lockdep_passes() */
+	uint32_t beyond; /* of a lock that is taken for several: see kept.c */
 	const void *mutex; /* of the last waiter */
 	uint32_t barrier, threads, arrivals; /* for a barrier; barrier: its number, 0: none */
 	struct taken held[EVENT_LOCKS], took[EVENT_LOCKS];
@@ -122,12 +125,18 @@ struct thread {
 	uint8_t limit; /* wait type that the context allows */
 	/* took[]: how many ever; how many when its last wait ended; when it last caused an event */
 	uint32_t ntook, waited, told;
+	const void *came_by; /* the semaphore that it came by in its last wait */
 	/*
 	 * See meet.c: the pthread_once()s it found done, as generations; and its present segment.
 	 */
 	uint32_t once[ONCE];
 	uint16_t once_chain; /* a hash of them */
 	uint32_t segment;
+	/* The locks it kept beyond another, and that one, as generations; see kept.c */
+	uint32_t nkept;
+	struct kept {
+		uint32_t lock, beyond;
+	} kept[KEPT];
 	struct barrier_round passed;
 	bool waits_at_barrier;
 	const void *end; /* the event of its end */
@@ -358,6 +367,27 @@ void instance_forget(const struct lock_slot *s);
 /* Was the lock of this entry destroyed? Also without the engine's lock. */
 bool instance_stale(const struct held *h);
 
+/* ---- kept.c ---- */
+
+void kept_note(struct thread *t, uint32_t i);
+/* Under the lock. */
+bool kept_over(struct thread *t, struct held *p, struct held *n);
+
+/* ---- reader.c ---- */
+
+/* Do grace periods wait for the calling thread? */
+static inline bool is_reader(void)
+{
+	return unlikely(host->in_reader) && host->in_reader();
+}
+
+/*
+ * If they do, reader_begin() returns true, and the thread holds an entry that says so until
+ * reader_end().
+ */
+bool reader_begin(struct thread *t, const void *ip);
+void reader_end(struct thread *t);
+
 /* ---- meet.c: all under the lock ---- */
 uint32_t common_guard(const struct arc *a, const struct arc *b);
 /* Are the guards of @a among those of @b? */
@@ -447,6 +477,17 @@ static inline uint64_t signals_open(struct thread *t)
 /* The lock of @h is held with signals @open unblocked, or taken in handlers of @in. */
 void held_use(struct thread *t, struct held *h, uint64_t in, uint64_t open);
 void held_relink(struct thread *t, uint32_t i);
+/* Remove entries of locks that were destroyed, or are held no more, as nothing releases them. */
+void held_clean(struct thread *t);
+/* The thread does not hold @p any more, as far as is known, and is about to acquire @n, if any. */
+void held_over(struct thread *t, struct held *p, struct held *n);
+/*
+ * As lockdep_acquire(), but for what is remembered, and for readers; and: the thread does not hold
+ * held[@i] any more.
+ */
+void held_acquire(struct thread *t, const void *lock, const struct anyrcu_lock_type *type,
+		  unsigned how, unsigned subclass, const void *nest, const void *ip);
+void held_remove(struct thread *t, uint32_t i);
 /* Forget the remembered acquisitions. */
 void checked_forget(struct thread *t);
 /* The entry of the calling thread for a lock. */
@@ -471,7 +512,8 @@ int lockdep_is_held(const void *lock);
 void lockdep_assert_held(const void *lock, bool expected, const void *ip);
 void lockdep_might_sleep(const char *what, const void *ip);
 void lockdep_might_spin(const char *what, const void *ip);
-void lockdep_rcu_wait(const char *what, const void *ip);
+void lockdep_rcu_wait(const char *what, bool in_section, const void *ip);
+void lockdep_gp_wait(const void *ip);
 void lockdep_rcu_suspicious(const char *what, const void *ip);
 void lockdep_signal_enter(int sig, uint64_t blocked, bool threaded);
 void lockdep_signal_exit(uint64_t blocked);

@@ -356,7 +356,7 @@ void chain_check(struct thread *t, struct held *n, const void *nest)
 		tables->deepest = t->depth - t->base + 1;
 	for (uint32_t i = t->base;
 	     host->by_instance && waits && i < t->depth && !nest_held(t, nest); i++)
-		if (!instance_stale(&t->held[i]))
+		if (!kept_over(t, &t->held[i], n) && !instance_stale(&t->held[i]))
 			instance_depend(t, &t->held[i], n);
 	/* Locks below the first one that was waited for have an edge to that one already. */
 	for (uint32_t i = t->depth; learn && i > t->base; i--) {

@@ -147,8 +147,16 @@ void held_relink(struct thread *t, uint32_t i)
 	}
 }
 
+void held_over(struct thread *t, struct held *p, struct held *n)
+{
+	p->generation = 0; /* which no lock has */
+	held_relink(t, p - t->held);
+	if (n)
+		link_up(t, n, top(t));
+}
+
 /* Move the entries above @i down over it; engine.c explains what a handler in between sees. */
-static inline void remove_held(struct thread *t, uint32_t i)
+void held_remove(struct thread *t, uint32_t i)
 {
 	for (i++; i < t->depth; i++) {
 		struct held h = t->held[i];
@@ -161,12 +169,11 @@ static inline void remove_held(struct thread *t, uint32_t i)
 	t->depth--;
 }
 
-/* Remove entries of locks that were destroyed, as they will not be released. */
-static noinline void remove_stale(struct thread *t)
+noinline void held_clean(struct thread *t)
 {
 	for (uint32_t i = t->depth; i-- > t->base;)
 		if (t->held[i].class && instance_stale(&t->held[i]))
-			remove_held(t, i);
+			held_remove(t, i);
 }
 
 static noinline void remember(struct thread *t, const struct held *n, const struct held *below,
@@ -210,9 +217,8 @@ void lockdep_not_alone(void)
 
 /* ---- acquire and release ---- */
 
-static noinline void acquire_new(struct thread *t, const void *lock,
-				 const struct anyrcu_lock_type *type, unsigned how,
-				 unsigned subclass, const void *nest, const void *ip)
+void held_acquire(struct thread *t, const void *lock, const struct anyrcu_lock_type *type,
+		  unsigned how, unsigned subclass, const void *nest, const void *ip)
 {
 	struct held *below, n = { .lock = lock, .ip = ip, .how = how };
 	struct lock_slot *slot;
@@ -220,7 +226,7 @@ static noinline void acquire_new(struct thread *t, const void *lock,
 	uint8_t outer;
 
 	if (unlikely(t->depth >= 16 && t->depth % 16 == 0) && host->by_instance)
-		remove_stale(t);
+		held_clean(t);
 	if (unlikely(t->depth == HELD)) {
 		t->beyond++;
 		if (slow_begin(t)) {
@@ -255,6 +261,17 @@ static noinline void acquire_new(struct thread *t, const void *lock,
 		took(t, lock, ip);
 }
 
+static noinline void acquire_reading(struct thread *t, const void *lock,
+				     const struct anyrcu_lock_type *type, unsigned how,
+				     unsigned subclass, const void *nest, const void *ip)
+{
+	bool reads = reader_begin(t, ip);
+
+	held_acquire(t, lock, type, how, subclass, nest, ip);
+	if (reads)
+		reader_end(t);
+}
+
 void lockdep_acquire(const void *lock, const struct anyrcu_lock_type *type, unsigned how,
 		     unsigned subclass, const void *nest, const void *ip)
 {
@@ -262,9 +279,11 @@ void lockdep_acquire(const void *lock, const struct anyrcu_lock_type *type, unsi
 
 	if (unlikely(!t))
 		return;
-	if (unlikely(subclass || nest || !host->by_instance) ||
-	    !acquire_again(t, lock, type, how, ip, signals_open(t)))
-		acquire_new(t, lock, type, how, subclass, nest, ip);
+	if (unlikely(is_reader()))
+		acquire_reading(t, lock, type, how, subclass, nest, ip);
+	else if (unlikely(subclass || nest || !host->by_instance) ||
+		 !acquire_again(t, lock, type, how, ip, signals_open(t)))
+		held_acquire(t, lock, type, how, subclass, nest, ip);
 }
 
 /*
@@ -325,10 +344,12 @@ static noinline void release_below(struct thread *t, const void *lock, const voi
 
 	for (i = t->depth; i > t->base && t->held[i - 1].lock != lock; i--)
 		;
-	if (unlikely(i == t->base))
+	if (unlikely(i == t->base)) {
 		unheld(t, lock, ip);
-	else
-		remove_held(t, i - 1);
+		return;
+	}
+	kept_note(t, i - 1);
+	held_remove(t, i - 1);
 }
 
 void lockdep_release(const void *lock, const void *ip)

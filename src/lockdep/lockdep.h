@@ -28,8 +28,13 @@ struct lockdep_ops {
 	void (*might_sleep)(const char *what, const void *ip);
 	/* The function may take a spinlock (wait type CONFIG), whether or not this call does. */
 	void (*might_spin)(const char *what, const void *ip);
-	/* The function may wait for a grace period: must not be in a reader, and may sleep. */
-	void (*rcu_wait)(const char *what, const void *ip);
+	/*
+	 * The function may sleep, and must not be called in a read-side critical section;
+	 * @in_section: it is.
+	 */
+	void (*rcu_wait)(const char *what, bool in_section, const void *ip);
+	/* The function may wait for a grace period, and so for all readers. */
+	void (*gp_wait)(const void *ip);
 	void (*rcu_suspicious)(const char *what, const void *ip);
 
 	/*
@@ -61,6 +66,14 @@ extern const struct lockdep_ops *lockdep_ops;
 			lockdep_ops_->op(__VA_ARGS__);                               \
 	} while (0)
 
+/*
+ * Of the object that "anyrcu lockdep" preloads, if there is one: it calls @attach with its table,
+ * and asks @in_reader whether grace periods wait for the caller. So a library is found that a
+ * plug-in brings, too. Task.
+ */
+__attribute__((weak)) void anyrcu_lockdep_preloaded(void (*attach)(const struct lockdep_ops *ops),
+						    bool (*in_reader)(void));
+
 /* ---- the host's side ---- */
 
 struct lockdep_order {
@@ -87,7 +100,10 @@ struct lockdep_host {
 	 * alone. Called as emit().
 	 */
 	uint32_t (*mark)(const void *address);
-	/* Is the caller in a read-side critical section? NULL: there are none. */
+	/*
+	 * Do grace periods wait for the caller, as it is in a read-side critical section, or
+	 * online? NULL: there are none.
+	 */
 	bool (*in_reader)(void);
 	/* Is the model rt, under which a holder of spinlocks may sleep? NULL: never. */
 	bool (*rt)(void);
@@ -106,6 +122,11 @@ struct lockdep_host {
 	 * known, or no such function. Called as emit().
 	 */
 	const void *(*shared)(const struct lockdep_order *order);
+	/*
+	 * The type of locks that one thread may take for several, and another give back; NULL:
+	 * there is none. See kept.c.
+	 */
+	const struct anyrcu_lock_type *for_several;
 	/* Threads of the process; NULL: not known. */
 	const uint32_t *threads;
 	/* Signals whose handlers may interrupt; NULL: all. */
@@ -138,6 +159,11 @@ void lockdep_fork_parent(void);
 void lockdep_fork_child(void);
 /* Forget the locks in [@p, @beyond), without a report. Any context. */
 void lockdep_forget(const void *p, const void *beyond);
+/*
+ * May there be a lock in the page of 4 KiB where @p is, or in the next one? It costs less than to
+ * ask an allocator for the size of an object. Any context.
+ */
+bool lockdep_near(const void *p);
 /* A loaded object was unloaded: forget static locks outside of loaded objects. Any context. */
 void lockdep_unloaded(void);
 /* Register the calling thread; false if there is no room for it. Any context. */
@@ -167,20 +193,27 @@ void lockdep_goes_on(void);
  */
 uint32_t lockdep_held_count(void);
 void lockdep_held_drop(uint32_t n);
-/* Does the calling thread hold a lock that this context took? */
+/* Does the calling thread hold a lock that this context took, or do grace periods wait for it? */
 bool lockdep_holds(void);
 /*
- * The calling thread is about to wait for @object, without bound, in the function @what. _end():
- * its wait is over.
+ * The calling thread is about to wait for @object, without bound, in the function @what that is
+ * called at @ip. _end(): its wait is over.
  */
-void lockdep_wait_begin(const void *object, const char *what);
+void lockdep_wait_begin(const void *object, const char *what, const void *ip);
 void lockdep_wait_end(void);
+/* What it waited for was this semaphore, and it came by. */
+void lockdep_came_by(const void *object);
 /*
  * The calling thread causes the event @object. @remembered: the event also ends later waits. Only
  * the first @times times are checked: a thread that causes an event repeatedly may have taken locks
  * in between for other reasons.
  */
 void lockdep_event(const void *object, bool remembered, unsigned times);
+/*
+ * Is this semaphore, which the calling thread posts, a turnstile: did ever a thread post it that
+ * had just waited for it, and taken no lock since? Then it is no event for anybody.
+ */
+bool lockdep_passes(const void *object);
 /*
  * Has the calling thread taken locks since it last caused an event, at last one inside another? If
  * it ends now, others that have not joined it cannot know that it is past these locks.
@@ -203,6 +236,16 @@ bool lockdep_is_limited(const void *lock);
 void lockdep_barrier_begins(const void *b, unsigned threads);
 struct barrier_round lockdep_barrier_arrives(const void *b);
 void lockdep_barrier_leaves(struct barrier_round round);
+/*
+ * Of a lock that one thread takes for several, and another gives back; see kept.c.
+ * lockdep_takes(): the calling thread is about to take it. lockdep_keeps(): does the calling thread
+ * hold it as far as is known, while another may have given it back unseen? Then from here on it
+ * counts as not held. lockdep_given_back(): does the calling thread, which releases it, give it
+ * back in place of the one that took it?
+ */
+void lockdep_takes(const void *lock);
+bool lockdep_keeps(const void *lock);
+bool lockdep_given_back(const void *lock);
 /* Forget the event; with @if_caused only if it was caused already. */
 void lockdep_event_forget(const void *object, bool if_caused);
 /* The event of the calling thread's end. */

@@ -51,7 +51,7 @@ void lock_renew(struct lock_slot *s)
 /*
  * Freed memory has rarely contained a lock. A bit for every 64 bytes of memory says that a lock was
  * seen there; addresses that are far apart share a bit. So a clear bit is reliable, and a set bit
- * costs a search.
+ * costs a search. A word has the bits of a page of 4 KiB.
  */
 #define GRAIN 64
 #define LOCK_ALIGN 4 /* alignment of locks that are found in freed memory */
@@ -59,6 +59,11 @@ void lock_renew(struct lock_slot *s)
 static inline uint64_t *near(uintptr_t at)
 {
 	return &tables->near[at / GRAIN / 64 % NEAR];
+}
+
+bool lockdep_near(const void *p)
+{
+	return tables && (load(near((uintptr_t)p)) | load(near((uintptr_t)p + 64 * GRAIN)));
 }
 
 /* The first address from @at on near which there may be a lock, or @end. */

@@ -108,6 +108,9 @@ void lockdep_thread_exit(bool in_reader)
 	t->handles = 0;
 	t->ntook = t->waited = t->told = 0;
 	memset(t->once, 0, sizeof(t->once));
+	memset(t->kept, 0, sizeof(t->kept));
+	t->nkept = 0;
+	t->came_by = NULL;
 	t->once_chain = 0;
 	t->segment = 0;
 	t->passed = (struct barrier_round){ 0 };

@@ -98,19 +98,18 @@ bool lockdep_holds(void)
 {
 	struct thread *t = thread_here();
 
-	return t && t->depth > t->base;
+	return t && (t->depth > t->base || is_reader());
 }
 
-void lockdep_wait_begin(const void *object, const char *what)
+static void wait_begins(struct thread *t, const void *object, const char *what)
 {
-	struct thread *t = thread_here();
 	struct event *e;
 
-	if (!t || t->depth == t->base || !slow_begin(t))
+	if (!slow_begin(t))
 		return;
 	store(&tables->nwaits, tables->nwaits + 1);
 	e = event_find(object, true);
-	for (uint32_t i = t->base; i < t->depth; i++) {
+	for (uint32_t i = t->base; !e->turnstile && i < t->depth; i++) {
 		struct taken held = taken_of(t, &t->held[i], what);
 
 		if (instance_stale(&t->held[i]))
@@ -124,12 +123,33 @@ void lockdep_wait_begin(const void *object, const char *what)
 	slow_end(t);
 }
 
+void lockdep_wait_begin(const void *object, const char *what, const void *ip)
+{
+	struct thread *t = thread_here();
+	bool reads = t && reader_begin(t, ip);
+
+	if (t && t->depth > t->base)
+		wait_begins(t, object, what);
+	if (reads)
+		reader_end(t);
+}
+
 void lockdep_wait_end(void)
 {
 	struct thread *t = thread_here();
 
+	if (!t)
+		return;
+	t->waited = t->ntook;
+	t->came_by = NULL;
+}
+
+void lockdep_came_by(const void *object)
+{
+	struct thread *t = thread_here();
+
 	if (t)
-		t->waited = t->ntook;
+		t->came_by = object;
 }
 
 /* How many of took[], the last ones, are of the time since its last wait. */
@@ -190,6 +210,30 @@ void lockdep_event(const void *object, bool remembered, unsigned times)
 	if (!remembered)
 		t->waited = t->ntook;
 	t->told = t->ntook;
+}
+
+/*
+ * It opens a turnstile for the next one, as it was opened for itself. How long it is open, a number
+ * says that the validator does not know.
+ */
+bool lockdep_passes(const void *object)
+{
+	struct thread *t = thread_here();
+	struct event *e = t ? event_find(object, false) : NULL;
+
+	if (!e)
+		return false;
+	t->told = t->ntook;
+	if (e->turnstile)
+		return true;
+	if (t->came_by != object || took_lately(t) || t->depth > t->base || !slow_begin(t))
+		return false;
+	e = event_find(object, true);
+	e->turnstile = true;
+	for (uint32_t i = 0; i < EVENT_LOCKS; i++)
+		e->held[i] = e->took[i] = (struct taken){ 0 };
+	slow_end(t);
+	return true;
 }
 
 /* A lock of its own may guard a count of those that are done, which others look at. */

@@ -253,14 +253,16 @@ bool pages_want_refill(void)
 	return zone_has_returned();
 }
 
-bool pages_want_timer(void)
+bool pages_want_timer(bool promise)
 {
 	bool wants = load(&reserve.direct) || load(&reserve.used) || load(&reserve.dirty);
 
-	store(&reserve.watched, wants);
+	store(&reserve.watched, wants && promise);
 	full_fence(); /* pairs with that in attract() */
-	if (!wants && load(&reserve.used))
-		store(&reserve.watched, wants = true);
+	if (!wants && load(&reserve.used)) {
+		wants = true;
+		store(&reserve.watched, promise);
+	}
 	return wants;
 }
 

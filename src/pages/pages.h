@@ -42,10 +42,10 @@ void pages_trim(void);
 /*
  * Must a thread check from time to time? It must if a page was used since the last trim, or if the
  * program itself has used NO_LOCKS: that makes no system call and so wakes no thread, and only a
- * timer notices that the reserve runs low. The caller promises to check if the answer is true.
- * Task.
+ * timer notices that the reserve runs low. With @promise the caller will check if the answer is
+ * true; without it, calls that use pages wake. Task.
  */
-bool pages_want_timer(void);
+bool pages_want_timer(bool promise);
 /* Has nothing been allocated since the last call, and something since the last trim? Task. */
 bool pages_idle(void);
 

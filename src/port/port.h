@@ -45,6 +45,8 @@ uint64_t port_now(void);
 void *port_map(size_t size, size_t align);
 /* free() an object of the program's malloc(). Task. */
 void port_free(void *p);
+/* If PORT_FREE_BULK: the same for the @n objects that @p names; changes that array. Task. */
+void port_free_bulk(uintptr_t *p, uint32_t n);
 
 /* ---- threads ---- */
 

@@ -41,6 +41,8 @@ void port_unmap(void *p, size_t size);
  * written. Sizes are multiples of 4096, @align is a power of two. Any context: system calls only.
  */
 void *port_reserve(size_t size, size_t align);
+/* Bytes of addresses that the process may have; UINT64_MAX: there is no such limit. Task. */
+uint64_t port_address_space(void);
 bool port_commit(void *p, size_t size);
 void port_discard(void *p, size_t size);
 

@@ -14,6 +14,8 @@ void store_place_used(struct store *s, uint32_t n)
 
 /* ---- appending ---- */
 
+void (*store_watch)(const struct store *s, enum store_event event, const void *ip);
+
 static struct store_page *page_new(struct store *s, unsigned cpu, uintptr_t key, bool shared,
 				   const struct store_object *o)
 {

@@ -127,6 +127,20 @@ struct store {
 	struct anyrcu_head *chain __attribute__((aligned(CACHE_LINE))); /* any context; see above */
 };
 
+/*
+ * For the validator, if it is on: what the calling thread does with the callbacks of a store. It
+ * invokes some; it has; it waits for all that there are; the store is gone. @ip: the caller of the
+ * library.
+ */
+enum store_event { STORE_INVOKES, STORE_INVOKED, STORE_BARRIER, STORE_GONE };
+extern void (*store_watch)(const struct store *s, enum store_event event, const void *ip);
+
+static inline void store_tells(const struct store *s, enum store_event event, const void *ip)
+{
+	if (unlikely(load(&store_watch)))
+		store_watch(s, event, ip);
+}
+
 static inline uint32_t store_width(uintptr_t key)
 {
 	return key == KEY_MIXED ? 2 : key == KEY_WIDE ? 5 : 1;

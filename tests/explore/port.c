@@ -64,6 +64,11 @@ void port_unmap(void *p, size_t size)
 	mprotect(p, size, PROT_NONE);
 }
 
+uint64_t port_address_space(void)
+{
+	return UINT64_MAX;
+}
+
 void *port_reserve(size_t size, size_t align)
 {
 	char *p;
@@ -290,7 +295,8 @@ void port_sleep(uint64_t ns)
 	static uint32_t nobody;
 
 	sim_point();
-	sim_block(&nobody, ns);
+	if (ns) /* 0 is for ever to sim_block() */
+		sim_block(&nobody, ns);
 }
 
 void port_yield(unsigned round)

@@ -96,6 +96,12 @@ void domain_make_one(struct anyrcu_domain_config c);
 struct ordered *domain_defer(void);
 void domain_finish(void);
 
+/* ---- windows.c ---- */
+
+/* The turns that the threads of a scene take, from 0 on. */
+void wait_turn(uint32_t n);
+void next_turn(void);
+
 /* ---- the scenes; the last of each has no name ---- */
 
 #define NO_WORKERS                 \
@@ -103,6 +109,6 @@ void domain_finish(void);
 		"ANYRCU_WORKERS=0" \
 	}
 extern const struct sim_scene readers_scenes[], workers_scenes[], forks_scenes[], domains_scenes[],
-	windows_scenes[];
+	windows_scenes[], windows_store_scenes[];
 
 #endif

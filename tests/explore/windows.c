@@ -12,13 +12,13 @@
 
 static uint32_t turn;
 
-static void wait_turn(uint32_t n)
+void wait_turn(uint32_t n)
 {
 	while (fetch_add(&turn, 0) < n)
 		port_sleep(50000);
 }
 
-static void next_turn(void)
+void next_turn(void)
 {
 	fetch_add(&turn, 1);
 }

@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: MIT OR GPL-2.0-only
 # Tests that others wrote, for programs and libraries on liburcu's interface, on anyrcu: builds and
 # installs anyrcu into a directory of its own as a user would, then runs the scripts beside this
-# one. Takes some 20 minutes and needs Debian's archive of sources.
-# usage: run.sh [liburcu | knot]...
+# one. Takes some 25 minutes and needs Debian's archive of sources.
+# usage: run.sh [liburcu | knot | bind]...
 set -eu
 cd "$(dirname "$0")/../.."
-[ $# != 0 ] || set -- liburcu knot
+[ $# != 0 ] || set -- liburcu knot bind
 dir=build-foreign
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

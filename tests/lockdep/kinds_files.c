@@ -6,9 +6,12 @@
 #define _GNU_SOURCE
 #include "kinds_with_a.h"
 
+#include <poll.h>
 #include <signal.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
+#include <sys/select.h>
 #include <sys/sem.h>
 #include <sys/socket.h>
 
@@ -285,6 +288,132 @@ static void system_v_event(void)
 	semctl(set, 0, IPC_RMID);
 }
 
+/* ---- what is there before it is read ---- */
+
+static void poll_byte(void)
+{
+	struct pollfd p = { .fd = fds[0], .events = POLLIN };
+
+	while (poll(&p, 1, -1) != 1)
+		;
+}
+
+static void select_byte(void)
+{
+	fd_set set;
+
+	do {
+		FD_ZERO(&set);
+		FD_SET(fds[0], &set);
+	} while (select(fds[0] + 1, &set, NULL, NULL, NULL) != 1);
+}
+
+static void epoll_byte(void)
+{
+	struct epoll_event e = { .events = EPOLLIN };
+	int fd = epoll_create1(0);
+
+	epoll_ctl(fd, EPOLL_CTL_ADD, fds[0], &e);
+	while (epoll_pwait(fd, &e, 1, -1, NULL) != 1)
+		;
+	close(fd);
+}
+
+static void (*await_byte)(void);
+
+static void read_what_is_there(void)
+{
+	if (!wrong)
+		await_byte();
+	if (!wrong)
+		lock(&a);
+	take_token();
+	if (!wrong)
+		unlock(&a);
+}
+
+/* Who knows that it is there does not wait for it. */
+static void told_by(void (*await)(void))
+{
+	if (pipe(fds) != 0)
+		abort();
+	await_byte = await;
+	waits_with_a(writes_byte, read_what_is_there);
+}
+
+static void polled(void)
+{
+	told_by(poll_byte);
+}
+
+static void selected(void)
+{
+	told_by(select_byte);
+}
+
+static void epolled(void)
+{
+	told_by(epoll_byte);
+}
+
+/* Who knows that something else is there may wait. */
+static void poll_one(void)
+{
+	struct pollfd p = { .fd = fds[0], .events = POLLIN };
+	int other[2];
+
+	if (wrong && (pipe(other) != 0 || write(other[1], "x", 1) != 1))
+		abort();
+	if (wrong)
+		p.fd = other[0];
+	while (poll(&p, 1, -1) != 1)
+		;
+}
+
+static void read_with_a(void)
+{
+	poll_one();
+	lock(&a);
+	take_token();
+	unlock(&a);
+}
+
+/* @reads, when the other thread holds a lock and is about to write. */
+static void beside_writer(void (*reads)(void))
+{
+	pthread_t t;
+
+	if (pipe(fds) != 0)
+		abort();
+	pthread_create(&t, NULL, writes_byte, NULL);
+	while (!__atomic_load_n(&had, __ATOMIC_ACQUIRE))
+		sched_yield();
+	reads();
+	pthread_join(t, NULL);
+}
+
+static void polled_another(void)
+{
+	beside_writer(read_with_a);
+}
+
+static void wait_with_a_for_both(void)
+{
+	if (wrong)
+		lock(&a);
+	poll_byte();
+	if (!wrong)
+		lock(&a);
+	take_token();
+	unlock(&a);
+}
+
+/* But who waits until it is there does. */
+static void polled_under_lock(void)
+{
+	beside_writer(wait_with_a_for_both);
+}
+
 /* ---- messages ---- */
 
 THREAD(answers_requests)
@@ -352,10 +481,14 @@ static void read_in_handler(void)
 }
 
 static const struct kind kinds[] = {
-	KIND(pipe_token),	  KIND(locked_file),	KIND(locked_and_closed),
-	KIND(open_once),	  KIND(locked_record),	KIND(event_counter),
-	KIND(system_v_semaphore), KIND(byte_in_pipe),	KIND(number_again),
-	KIND(counted_event),	  KIND(system_v_event), KIND(request_and_answer),
-	KIND(read_in_handler),
+	KIND(pipe_token),	  KIND(locked_file),
+	KIND(locked_and_closed),  KIND(open_once),
+	KIND(locked_record),	  KIND(event_counter),
+	KIND(system_v_semaphore), KIND(byte_in_pipe),
+	KIND(number_again),	  KIND(counted_event),
+	KIND(system_v_event),	  KIND(request_and_answer),
+	KIND(read_in_handler),	  KIND(polled),
+	KIND(selected),		  KIND(epolled),
+	KIND(polled_under_lock),  KIND(polled_another),
 };
 KINDS_MAIN(kinds)

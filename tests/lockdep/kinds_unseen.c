@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
  * Kinds of programs that wait for what the validator does not know as a lock, in pairs; see
- * kinds.h. The wrong ones are missed; of the last kind the right one is reported.
+ * kinds.h. The wrong ones are missed.
  */
 #define _GNU_SOURCE
 #include "kinds_with_a.h"
 
 #include <linux/futex.h>
-#include <semaphore.h>
 #include <stdatomic.h>
 #include <sys/syscall.h>
 
@@ -52,55 +51,8 @@ static void spun_flag(void)
 	with_a(take_flag, give_flag);
 }
 
-/* ---- a semaphore that one takes for several ---- */
-
-/*
- * The first reader takes the room for all, the last gives it back. Both need the lock of their
- * number, with the room taken: the right one is reported.
- */
-static sem_t empty_room;
-static int readers;
-
-static void reader_enters(int by)
-{
-	lock(&a);
-	readers += by;
-	if (by > 0 && readers == 1)
-		sem_wait(&empty_room);
-	if (by < 0 && readers == 0)
-		sem_post(&empty_room);
-	unlock(&a);
-}
-
-THREAD(reads_in_room)
-{
-	reader_enters(1);
-	reader_enters(-1);
-	return arg;
-}
-
-THREAD(writes_in_room)
-{
-	sem_wait(&empty_room);
-	if (wrong)
-		lock(&a);
-	readers = 0;
-	if (wrong)
-		unlock(&a);
-	sem_post(&empty_room);
-	return arg;
-}
-
-static void light_switch(void)
-{
-	sem_init(&empty_room, 0, 1);
-	run(reads_in_room, NULL);
-	run(writes_in_room, NULL);
-}
-
 static const struct kind kinds[] = {
 	KIND(own_futex),
 	KIND(spun_flag),
-	KIND(light_switch),
 };
 KINDS_MAIN(kinds)

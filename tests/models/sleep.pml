@@ -9,13 +9,13 @@
  *
  * Each read-modify-write is a full barrier, as on x86. -DWEAK: its store may come after later plain
  * loads, until the thread's next read-modify-write, lock or fence, as with load-exclusive and
- * store-exclusive on aarch64.
+ * store-exclusive on aarch64; and so may the store of a worker's state, as on x86 too.
  *
  * run safety right
  * run safety right -DWEAK
  * run cycles right
  * run cycles right -DWEAK
- * run safety broken -DWEAK -DNO_FENCE_IN_SLEEP
+ * run safety broken -DNO_FENCE_IN_SLEEP
  * run safety broken -DWEAK -DNO_FENCE_IN_WAKE
  * run safety broken -DNO_LOOK
  * run safety broken -DRUNG_BEFORE_WAKE
@@ -49,40 +49,57 @@ byte todo;  /* put in place, not taken: open pages */
 byte ready; /* taken, not invoked */
 bit put[CALLERS]; /* by this caller, and not taken since */
 bit owed;	  /* the same, and its defer_wake() has returned */
-byte awake, deep;
+#define AWAKE 0
+#define DEEP 1
+#define BUSY 2
+byte state[WORKERS];
 bit asleep[WORKERS], held;
 bit beyond;
 
-/* The store that a thread's last read-modify-write holds back: an addition to one of these. */
-mtype = { NOTHING, TODO, AWAKE, DEEP };
+/* The store that a thread holds back: an addition to todo, or the thread's state. */
+mtype = { NOTHING, TODO, STATE };
 mtype late[THREADS] = NOTHING;
-short amount[THREADS];
+byte value[THREADS];
 
 inline arrive(t)
 {
 	if
-	:: late[t] == TODO -> todo = todo + amount[t]; put[t] = 1
-	:: late[t] == AWAKE -> awake = awake + amount[t]
-	:: late[t] == DEEP -> deep = deep + amount[t]
+	:: late[t] == TODO -> todo = todo + value[t]; put[t] = 1
+	:: late[t] == STATE -> state[t - CALLERS] = value[t]
 	:: else
 	fi;
 	late[t] = NOTHING;
-	amount[t] = 0
+	value[t] = 0
 }
 
 #ifdef WEAK
-#define ADD(place, n) d_step { arrive(me); late[me] = place; amount[me] = n }
-#define FENCE d_step { arrive(me) }
+#define PUT d_step { arrive(me); late[me] = TODO; value[me] = 1 }
 #else
-#define ADD(place, n) d_step { late[me] = place; amount[me] = n; arrive(me) }
-#define FENCE skip
+#define PUT d_step { late[me] = TODO; value[me] = 1; arrive(me) }
 #endif
+#if defined(WEAK) || defined(NO_FENCE_IN_SLEEP)
+#define SET_STATE(s) d_step { arrive(me); late[me] = STATE; value[me] = s }
+#else
+#define SET_STATE SET_STATE_AND_FENCE
+#endif
+#define SET_STATE_AND_FENCE(s) d_step { arrive(me); state[me - CALLERS] = s }
+#define FENCE d_step { arrive(me) }
 
 proctype store_buffer(byte t)
 {
 end:	do
 	:: d_step { late[t] != NOTHING -> arrive(t) }
 	od
+}
+
+/* One worker after the other. */
+inline look()
+{
+	d_step { sees_deep = (state[0] == DEEP); sees_awake = (state[0] == AWAKE) };
+	d_step {
+		sees_deep = sees_deep || state[1] == DEEP;
+		sees_awake = sees_awake || state[1] == AWAKE
+	}
 }
 
 /* "stops": may stop for ever before any step that others see. */
@@ -93,12 +110,15 @@ inline defer_wake(stops)
 #endif
 	b = bell;
 	if
-	:: atomic { !(b & RUNG) && deep };
+	:: !(b & RUNG) -> look()
+	:: d_step { b & RUNG -> sees_deep = 0; sees_awake = 0 }
+	fi;
+	if
+	:: d_step { sees_deep && !sees_awake -> sees_deep = 0 };
 	   if
-	   :: awake
 	   :: atomic { stops -> goto stopped }
 	   :: d_step {
-		!awake -> arrive(me);
+		arrive(me);
 #ifdef RUNG_BEFORE_WAKE
 		bell = bell | OPEN | RUNG;
 #else
@@ -119,25 +139,21 @@ inline defer_wake(stops)
 		 fi
 	      fi
 	   fi
-	:: b & RUNG || !deep
-	fi
+	:: d_step { !sees_deep || sees_awake -> sees_deep = 0; sees_awake = 0 }
+	fi;
+	b = 0
 }
 
 proctype caller(byte me)
 {
 	byte b;
+	bit sees_deep, sees_awake;
 
-	ADD(TODO, 1);
+	PUT;
 	defer_wake(me == 0); /* when both stop, nothing is owed */
 	d_step { arrive(me); owed = owed || put[me] };
 stopped:
 	b = 0
-}
-
-inline wake_up()
-{
-	ADD(AWAKE, 1);
-	ADD(DEEP, -1)
 }
 
 inline sleep_deep()
@@ -150,10 +166,10 @@ inline sleep_deep()
 		b = bell;
 		sleeps++
 	}
-	ADD(DEEP, 1);
-	ADD(AWAKE, -1);
-#ifndef NO_FENCE_IN_SLEEP
-	FENCE;
+#ifdef NO_FENCE_IN_SLEEP
+	SET_STATE(DEEP);
+#else
+	SET_STATE_AND_FENCE(DEEP);
 #endif
 	if
 #ifdef NO_LOOK
@@ -165,24 +181,28 @@ inline sleep_deep()
 	   d_step { arrive(me); asleep[me - CALLERS] = (bell == b); b = 0 };
 end_deep:  asleep[me - CALLERS] == 0
 	fi;
-	wake_up()
+	SET_STATE(AWAKE)
+}
+
+inline hand_over()
+{
+#ifdef AWAKE_IN_CALLBACKS
+	FENCE;
+#else
+	SET_STATE_AND_FENCE(BUSY);
+#endif
+#ifndef NO_WAKE_BEFORE_CALLBACKS
+	look();
+	if
+	:: sees_deep && (todo || ready) -> defer_wake(0)
+	:: else -> d_step { sees_deep = 0; sees_awake = 0 }
+	fi
+#endif
 }
 
 inline drain()
 {
-#ifndef AWAKE_IN_CALLBACKS
-	ADD(AWAKE, -1);
-#endif
-#ifndef NO_WAKE_BEFORE_CALLBACKS
-	if
-	:: deep ->
-	   if
-	   :: d_step { todo || ready -> arrive(me) } -> defer_wake(0) /* the look takes a lock */
-	   :: !todo && !ready
-	   fi
-	:: !deep
-	fi;
-#endif
+	hand_over();
 	if
 	:: d_step { ready -> arrive(me); ready-- };
 	   if
@@ -192,19 +212,18 @@ inline drain()
 	   fi
 	:: ready == 0
 	fi;
-#ifndef AWAKE_IN_CALLBACKS
-	ADD(AWAKE, 1)
-#endif
+	SET_STATE(AWAKE)
 }
 
 proctype worker(byte me; bit sleeps_first)
 {
 	byte b;
+	bit sees_deep, sees_awake;
 
 	if
 	:: sleeps_first ->
 end_first: asleep[me - CALLERS] == 0;
-	   wake_up()
+	   SET_STATE(AWAKE)
 	:: else
 	fi;
 end:	do
@@ -227,8 +246,7 @@ proctype nothing_moves()
 
 init {
 	atomic {
-		awake = WORKERS - ASLEEP_FIRST;
-		deep = ASLEEP_FIRST;
+		state[1] = (ASLEEP_FIRST -> DEEP : AWAKE);
 		asleep[1] = ASLEEP_FIRST;
 		run caller(0);
 		run caller(1);
@@ -237,6 +255,8 @@ init {
 #ifdef WEAK
 		run store_buffer(0);
 		run store_buffer(1);
+#endif
+#if defined(WEAK) || defined(NO_FENCE_IN_SLEEP)
 		run store_buffer(2);
 		run store_buffer(3);
 #endif

@@ -54,8 +54,7 @@ NAMES = {
     'the bell is marked rung before the wake':
         'src/defer/worker.c defer_wake() swap: port_wake(&workers.bell); ...',
     'a ticking worker ignores wanted grace periods':
-        'src/defer/worker.c sleep_tick() clause: ... => '
-        '!store_has_backlog(&defer_store) && current(word)',
+        'src/defer/collect.c defer_hurries() clause: ... => return full ;',
     'needed is raised by a load and a store': 'src/gp/gp.c gp_cookie() torn: ...',
     'a domain takes the chain without a grace period':
         'src/domain/worker.c collect() condition: if (chained) => if (false)',

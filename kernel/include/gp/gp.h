@@ -17,8 +17,15 @@ anyrcu_gp_t gp_cookie(void);
 bool anyrcu_gp_done(anyrcu_gp_t cookie);
 /* Wait a moment, unless @cookie's grace period has ended. Task. */
 void gp_pause(anyrcu_gp_t cookie, unsigned round);
-/* @what may wait for a grace period: lockdep complains where it must not be called. */
-void gp_must_not_read(const char *what);
+/*
+ * @what may wait for a grace period: lockdep complains where it must not be called. And: where it
+ * must not be called although it does not wait.
+ */
+void gp_may_wait(const char *what);
+static inline void gp_must_not_read(const char *what)
+{
+	gp_may_wait(what);
+}
 
 /* Grace periods advance by themselves, and their stalls are reported by the kernel. */
 static inline void gp_step(void)

@@ -66,6 +66,23 @@ void port_free(void *p)
 	kvfree(p);
 }
 
+/*
+ * kfree_bulk() frees together what is of one slab, and looks for it at a cost that exceeds the gain
+ * where neighbours in @p are of different slabs: so it gets neighbours in memory only. It knows no
+ * vmalloc()ed memory, of which no two are in one page.
+ */
+void port_free_bulk(uintptr_t *p, uint32_t n)
+{
+	for (uint32_t i = 0, run; i < n; i += run) {
+		for (run = 1; i + run < n && p[i + run] >> PAGE_SHIFT == p[i] >> PAGE_SHIFT; run++)
+			;
+		if (run > 1)
+			kfree_bulk(run, (void **)&p[i]);
+		else
+			kvfree((void *)p[i]);
+	}
+}
+
 /* ---- threads ---- */
 
 /* One of these is 0 for the idle task, which neither drains nor takes locks; hence + 1. */

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-struct mock mock = { .maps_allowed = UINT64_MAX };
+struct mock mock = { .maps_allowed = UINT64_MAX, .rseq_cpu = -1, .id = 1 };
 static jmp_buf *bug;
 
 unsigned port_cpu(void)
@@ -27,6 +27,8 @@ unsigned port_ncpus(void)
 
 uint64_t port_now(void)
 {
+	if (mock.on_now)
+		mock.on_now();
 	return mock.now;
 }
 
@@ -34,6 +36,8 @@ void *port_map(size_t size, size_t align)
 {
 	void *p;
 
+	if (mock.on_map)
+		mock.on_map();
 	if (mock.maps_allowed == 0)
 		return NULL;
 	mock.maps_allowed--;
@@ -61,6 +65,11 @@ void *port_reserve(size_t size, size_t align)
 				 (void *)(((uintptr_t)p + align - 1) & ~(uintptr_t)(align - 1));
 }
 
+uint64_t port_address_space(void)
+{
+	return UINT64_MAX;
+}
+
 bool port_commit(void *p, size_t size)
 {
 	if (mock.maps_allowed == 0)
@@ -77,12 +86,15 @@ void port_discard(void *p, size_t size)
 void port_free(void *p)
 {
 	mock.frees++;
-	free(p);
+	if (mock.on_free)
+		mock.on_free(p);
+	else
+		free(p);
 }
 
 uint64_t port_id(void)
 {
-	return 1;
+	return mock.id;
 }
 
 uint32_t port_tid(void)
@@ -119,6 +131,9 @@ int port_thread_start(void *(*main)(void *), void *arg, int rt)
 
 void port_thread_arrives(void)
 {
+	mock.arrivals++;
+	if (mock.on_arrive)
+		mock.on_arrive();
 }
 
 void port_thread_begin(int cpu, int rt)
@@ -152,6 +167,8 @@ bool port_cpu_usable(int cpu)
 
 void port_follow(unsigned cpu)
 {
+	mock.follows++;
+	mock.followed = cpu;
 }
 
 int port_cancel_off(void)
@@ -169,6 +186,8 @@ void port_cancel_on(int former)
 
 void port_lock(struct port_lock *lock)
 {
+	if (mock.on_lock)
+		mock.on_lock();
 	if (lock->word)
 		port_bug("deadlock");
 	lock->word = 1;
@@ -179,6 +198,8 @@ void port_unlock(struct port_lock *lock)
 	if (!lock->word)
 		port_bug("a lock is released that is not held");
 	lock->word = 0;
+	if (mock.on_unlock)
+		mock.on_unlock();
 }
 
 bool port_lock_held(const struct port_lock *lock)

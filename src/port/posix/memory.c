@@ -4,6 +4,7 @@
 #include <port/posix/sys.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 static void *map(size_t size, int prot)
 {
@@ -32,6 +33,15 @@ void *port_reserve(size_t size, size_t align)
 		port_unmap(p, aligned - p);
 	port_unmap(aligned + size, p + align - aligned);
 	return aligned;
+}
+
+uint64_t port_address_space(void)
+{
+	struct rlimit limit;
+
+	return getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY ?
+		       limit.rlim_cur :
+		       UINT64_MAX;
 }
 
 bool port_commit(void *p, size_t size)

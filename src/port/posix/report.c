@@ -12,7 +12,9 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <errno.h>
 #include <sys/auxv.h>
+#include <time.h>
 #ifdef __GLIBC__
 #include <execinfo.h>
 #if __GLIBC_PREREQ(2, 35)
@@ -26,6 +28,23 @@ struct text {
 	size_t n;
 	char s[1024];
 };
+
+/* If nobody reads what is reported, that must not end the program: no SIGPIPE. */
+static long write_out(int fd, const char *text, size_t n)
+{
+	const uint64_t pipe = UINT64_C(1) << (SIGPIPE - 1);
+	struct timespec now = { 0 };
+	uint64_t blocked, pending = 0;
+	long done;
+
+	sys(SYS_rt_sigprocmask, SIG_BLOCK, &pipe, &blocked, sizeof(pipe));
+	sys(SYS_rt_sigpending, &pending, sizeof(pending));
+	done = sys(SYS_write, fd, text, n);
+	if (done == -EPIPE && !(pending & pipe))
+		sys(SYS_rt_sigtimedwait, &pipe, NULL, &now, sizeof(pipe));
+	sys(SYS_rt_sigprocmask, SIG_SETMASK, &blocked, NULL, sizeof(blocked));
+	return done;
+}
 
 static void put(struct text *t, const char *s)
 {
@@ -113,7 +132,7 @@ static void report(const char *format, va_list *args)
 	if (t.n == sizeof(t.s))
 		t.n--;
 	t.s[t.n++] = '\n';
-	sys(SYS_write, STDERR_FILENO, t.s, t.n);
+	write_out(STDERR_FILENO, t.s, t.n);
 }
 
 void port_report(const char *format, ...)
@@ -204,7 +223,7 @@ void port_text(const char *text)
 	size_t n = strlen(text);
 
 	while (n) {
-		long done = sys(SYS_write, load(&text_fd), text, n);
+		long done = write_out(load(&text_fd), text, n);
 
 		if (done <= 0)
 			return;

@@ -48,6 +48,15 @@ static uint32_t threads; /* how many of the library's threads run */
 static uint32_t started, arrived;
 
 /*
+ * The main thread has called pthread_exit(). libc ends the process when its last thread ends, which
+ * does not happen while our threads exist. So from then on our threads check, whenever they sleep,
+ * whether there are any others; the one that finds none calls exit(). An exit handler may end it:
+ * then another one does.
+ */
+static bool main_ended;
+static uint64_t ending; /* the port_id() of the one that has called exit() */
+
+/*
  * The forking thread may be one of ours; in the child it is the program's, and may unblock signals.
  */
 void thread_fork_child(void)
@@ -56,17 +65,13 @@ void thread_fork_child(void)
 	store(&threads, 0);
 	store(&started, 0);
 	store(&arrived, 0);
+	store(&main_ended, false); /* the forking thread is the main one now */
+	store(&ending, 0);
 }
 
 /* ---- sleeping ---- */
 
-/*
- * The main thread has called pthread_exit(). libc ends the process when its last thread ends, which
- * does not happen while our threads exist. So from then on our threads check, whenever they sleep,
- * whether there are any others.
- */
-#define LOOK 20000000 /* nanoseconds */
-static bool main_ended;
+#define LOOK 20000000 /* nanoseconds between two looks for other threads */
 
 static bool others_live(void)
 {
@@ -83,11 +88,10 @@ static bool others_live(void)
 
 static void wait_to_end(uint32_t *word, uint32_t value, uint64_t ns)
 {
-	static uint32_t ending;
 	struct timespec t = { .tv_nsec = ns && ns < LOOK ? ns : LOOK };
 
 	sys(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, &t, NULL, 0);
-	if (process_main_dead() && !others_live() && !xchg(&ending, 1))
+	if (process_main_dead() && !others_live() && cmpxchg(&ending, UINT64_C(0), port_id()))
 		exit(0);
 }
 
@@ -146,9 +150,21 @@ static bool exit_key_ready;
 
 static void thread_ends(void);
 
+/*
+ * The key is made before the program's, so its destructor comes first in each round. In the first
+ * round the thread stays what it is, a reader if it is online, as the program's destructors may
+ * read and defer; then it ends in the second.
+ */
 static void on_exit_key(void *unused)
 {
+	static PORT_THREAD_LOCAL bool again;
+
 	(void)unused;
+	if (!again) {
+		again = true;
+		port_thread_exit_arm_task();
+		return;
+	}
 	if (port_thread_exit_hook)
 		port_thread_exit_hook();
 	thread_ends();
@@ -161,8 +177,7 @@ static void on_exit_key(void *unused)
  */
 __attribute__((constructor(101))) static void exit_key_make(void)
 {
-	if (!exit_key_ready)
-		exit_key_ready = pthread_key_create(&exit_key, on_exit_key) == 0;
+	exit_key_ready = pthread_key_create(&exit_key, on_exit_key) == 0;
 }
 
 #define EXIT_SIZE 64 /* bytes of exit(), a short function that calls all others */
@@ -226,13 +241,15 @@ static void run_on_all(const cpu_set_t *set)
 
 bool port_cpu_usable(int cpu)
 {
-	cpu_set_t set = { 0 }; /* the kernel writes no more than it has CPUs for */
+	/* the kernel writes no more than it has CPUs for, and nothing if the call is refused */
+	cpu_set_t set = { 0 };
 
 	if (cpu < 0 || cpu >= CPU_SETSIZE)
 		return false;
 	if (CPU_ISSET(cpu, &started_on))
 		return true;
-	return sys(SYS_sched_getaffinity, 0, sizeof(set), &set) > 0 && CPU_ISSET(cpu, &set);
+	sys(SYS_sched_getaffinity, 0, sizeof(set), &set);
+	return CPU_ISSET(cpu, &set);
 }
 
 void port_follow(unsigned cpu)
@@ -254,6 +271,7 @@ static void thread_ends(void)
 	if (counted == load(&port_forks) + 1)
 		__atomic_fetch_sub(&threads, 1, __ATOMIC_RELAXED);
 	counted = 0;
+	cmpxchg(&ending, port_id(), UINT64_C(0));
 }
 
 void port_thread_begin(int cpu, int rt)

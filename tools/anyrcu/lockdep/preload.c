@@ -27,13 +27,7 @@ char executable[4096];
 
 /* ---- threads and processes ---- */
 
-static bool (*read_lock_held)(void);
-
-static bool in_reader(void)
-{
-	return read_lock_held && read_lock_held();
-}
-
+static struct lockdep_host host;
 static pthread_key_t exit_key;
 static bool counting; /* for "anyrcu lockstat": written by the start */
 
@@ -96,7 +90,7 @@ static void on_thread_exit(void *unused)
 		files_leave();
 		silent = lockdep_tells_nobody();
 		lockdep_event((const void *)pthread_self(), true, UINT32_MAX);
-		lockdep_engine.thread_exit(in_reader());
+		lockdep_engine.thread_exit(host.in_reader && host.in_reader());
 		thread_over(silent);
 	}
 	errno = saved;
@@ -273,12 +267,12 @@ static bool is_rt(void)
 }
 
 static struct lockdep_host host = {
-	.in_reader = in_reader,
 	.rt = is_rt,
 	.emit = report_emit,
 	.mark = mark_place,
 	.raw_nesting = true,
 	.by_instance = true,
+	.for_several = &semaphore_type,
 	.masks_told = true,
 	.threads = &threads,
 	.handled = &handled,
@@ -315,17 +309,6 @@ static void find_executable(void)
 	executable[n > 0 ? n : 0] = '\0';
 }
 
-/* A libanyrcu in the program tells the same validator, and is asked for readers. */
-static void attach_library(void)
-{
-	void (*attach)(const struct lockdep_ops *) = dlsym(RTLD_DEFAULT, "anyrcu_lockdep_attach");
-
-	if (!attach)
-		return;
-	read_lock_held = (bool (*)(void))dlsym(RTLD_DEFAULT, "anyrcu_read_lock_held");
-	attach(&lockdep_engine);
-}
-
 static bool start(void)
 {
 	const char *path = getenv(NOTICES_ENV), *model = getenv("ANYRCU_PREEMPT"),
@@ -345,8 +328,6 @@ static bool start(void)
 	atomic_fetch_add(&notices->attached, 1);
 	process = enter_process(syscall(SYS_getpid));
 	pthread_atfork(before_fork, after_fork, in_child);
-	if (!counting)
-		attach_library();
 	return true;
 }
 
@@ -396,6 +377,16 @@ bool introduce(void)
 	/* whom it has no room for it would not look at */
 	me.watch = !lockdep_known_thread() ? OFF : counting ? COUNTED : WATCHED;
 	return me.watch == WATCHED;
+}
+
+/* A libanyrcu in the program tells the same validator, and is asked for readers. */
+EXPORT void anyrcu_lockdep_preloaded(void (*attach)(const struct lockdep_ops *ops),
+				     bool (*in_reader)(void))
+{
+	if (!watched())
+		return;
+	store_release(&host.in_reader, in_reader);
+	attach(&lockdep_engine);
 }
 
 static __attribute__((constructor(101))) void at_start(void)

@@ -143,6 +143,8 @@ struct me {
 	uint32_t fork_held;
 	struct handler_frame *handlers; /* that run in this thread, the innermost first */
 	uintptr_t stack, stack_size; /* where its stack begins */
+	/* what poll() or the like has found ready, if called with no lock held: FD_BIT() of each */
+	uint64_t found;
 	struct stack_lock on_stack[16];
 	/* the stack pointer of the call of dlopen() that it is in, or was; 0: none */
 	uintptr_t loads;
@@ -262,6 +264,12 @@ void file_closes(int fd);
 /* In the child of a fork; and at the end of a thread: locks of files are not a thread's. */
 void files_fork(void);
 void files_leave(void);
+
+#define FD_BIT(fd) (UINT64_C(1) << (fd) % 64) /* other descriptors may have the same */
+/* What poll(), select() or epoll_wait() has returned. The last does not say what it has found. */
+int polled(int result, const struct pollfd *fds, nfds_t n);
+int selected(int result, const fd_set *in, int n);
+int epolled(int result);
 
 void thread_begins(void);
 /* @silent: others know of its end only if they join it. */

@@ -77,7 +77,7 @@ EXPORT void anyrcu_lockdep_wait_begin(const void *object, const char *what)
 	if (!watched())
 		return;
 	lockdep_engine.might_sleep(what, CALLER);
-	lockdep_wait_begin(object, what);
+	lockdep_wait_begin(object, what, CALLER);
 }
 
 EXPORT void anyrcu_lockdep_wait_end(const void *object)

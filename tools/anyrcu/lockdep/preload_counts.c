@@ -30,7 +30,6 @@
 
 static struct counts *counts;
 static uint64_t known[KNOWN]; /* a part of the hash << 16 | site + 1 */
-uint8_t count_regions[1u << 16];
 static uint64_t *last; /* of each lock: CPU + 1 << 32 | site + 1 */
 
 static uint64_t now(void)
@@ -244,8 +243,6 @@ void count_acquired(const volatile void *l, const struct anyrcu_lock_type *type,
 
 	if (unlikely(!t))
 		return;
-	if (unlikely(!load(count_region(lock))))
-		store(count_region(lock), 1);
 	if (on_own_stack(lock))
 		stack_lock(lock, ip, (uintptr_t)__builtin_frame_address(0));
 	slot = lockdep_slot(t, lock, type, ip);
@@ -293,7 +290,6 @@ void count_released(const volatile void *lock)
 void count_init(const volatile void *lock, const struct anyrcu_lock_type *type, const void *ip)
 {
 	lockdep_forget((const void *)lock, (const char *)lock + 1);
-	store(count_region(lock), 1);
 	if (on_own_stack((const void *)lock))
 		stack_lock_begins((const void *)lock);
 	lockdep_engine.init((const void *)lock, type, NULL, class_of_caller(ip), ip);

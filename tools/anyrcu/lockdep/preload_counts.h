@@ -26,23 +26,6 @@ void count_init(const volatile void *lock, const struct anyrcu_lock_type *type, 
 /* What lies there is no more. */
 void count_forget(const void *p, size_t size);
 
-/*
- * Whether a lock was ever seen in the MiB of an address, or in one that is a multiple of 64 GiB
- * away. Most frees are told from those that matter by it, without asking the allocator for a size;
- * a lock that lies deeper in an object than a MiB may stay known when that is freed.
- */
-extern uint8_t count_regions[1u << 16];
-
-static inline uint8_t *count_region(const volatile void *p)
-{
-	return &count_regions[((uintptr_t)p >> 20) % (1u << 16)];
-}
-
-static inline bool count_near(const void *p)
-{
-	return load(count_region(p)) | load(count_region((const char *)p + (1u << 20)));
-}
-
 /* Another object may come to lie where one was. */
 void counts_unloaded(void);
 void counts_thread_exit(void);

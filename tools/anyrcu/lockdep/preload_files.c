@@ -152,20 +152,58 @@ EXPORT int eventfd(unsigned value, int flags)
 	return fd;
 }
 
+static bool may_learn(int result)
+{
+	me.found = 0;
+	return result > 0 && me.watch == WATCHED && !lockdep_holds();
+}
+
+int polled(int result, const struct pollfd *fds, nfds_t n)
+{
+	for (nfds_t i = may_learn(result) ? 0 : n; i < n; i++)
+		if (fds[i].revents)
+			me.found |= FD_BIT(fds[i].fd);
+	return result;
+}
+
+int selected(int result, const fd_set *in, int n)
+{
+	const unsigned long *word = (const void *)in; /* perhaps more than FD_ISSET() allows */
+
+	for (int fd = may_learn(result) && in ? 0 : n; fd < n; fd++)
+		if (word[fd / NFDBITS] >> fd % NFDBITS & 1)
+			me.found |= FD_BIT(fd);
+	return result;
+}
+
+int epolled(int result)
+{
+	if (may_learn(result))
+		me.found = UINT64_MAX;
+	return result;
+}
+
+/* Did the caller learn that there is something to read before it took the locks that it has? */
+static bool is_told(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return me.found & FD_BIT(fd) && real.poll(&p, 1, 0) == 1;
+}
+
 /*
  * May a read of the channel wait for ever? Asked where that matters. POSIX lets a handler read, and
  * what it reads mostly is there: a pipe that says that the signal came, or the token of a lock.
  */
 static bool waits_for(const struct descriptor *r, int fd)
 {
-	int error = errno, flags = 0;
+	int error = errno;
+	bool waits = !me.handlers;
 
-	if (me.handlers)
-		return false;
-	if (lockdep_holds() || lockdep_known(r))
-		flags = real.fcntl(fd, F_GETFL);
+	if (waits && (lockdep_holds() || lockdep_known(r)))
+		waits = !(real.fcntl(fd, F_GETFL) & O_NONBLOCK) && !is_told(fd);
 	errno = error;
-	return !(flags & O_NONBLOCK);
+	return waits;
 }
 
 struct reading {

@@ -58,7 +58,7 @@ static long futex(const long a[ARGUMENTS], const void *ip)
 	if (told) {
 		loader_over();
 		lockdep_engine.might_sleep("futex", ip);
-		lockdep_wait_begin(word, "futex");
+		lockdep_wait_begin(word, "futex", ip);
 	} else if (!me.handlers && wakes_all(a)) {
 		lockdep_event(word, false, 8);
 	}

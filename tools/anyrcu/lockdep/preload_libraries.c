@@ -252,7 +252,7 @@ static struct gwait begin_gwait(void *c, void *m, const char *what, bool bounded
 	loader_over();
 	left(m, ip);
 	if (!bounded)
-		lockdep_wait_begin(c, what);
+		lockdep_wait_begin(c, what, ip);
 	return (struct gwait){ m, ip };
 }
 

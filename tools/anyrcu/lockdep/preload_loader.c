@@ -103,10 +103,10 @@ EXPORT int dlclose(void *handle)
 		left(&loader, CALLER);
 	else
 		counts_unloaded();
+	lockdep_unloaded(); /* forgets classes by their locks, and so comes before the latter go */
 	for (unsigned i = 0; i < l.n; i++)
 		if (_dl_find_object((void *)l.from[i], &found) != 0)
 			lockdep_forget(l.from[i], l.to[i]);
-	lockdep_unloaded();
 	return result;
 }
 

@@ -37,10 +37,13 @@ void lock_release(const volatile void *lock, const void *ip)
 	lockdep_engine.release((const void *)lock, ip);
 }
 
-/* What lock_acquire() does beside can be left out. Who is watched has its state. */
+/*
+ * What lock_acquire() does beside can be left out. Who is watched has its state. Whether it is a
+ * reader is not asked here, as a call in the middle would cost all others a frame.
+ */
 static inline bool again_applies(const void *lock)
 {
-	return me.watch == WATCHED && !me.loads && !on_own_stack(lock);
+	return me.watch == WATCHED && !me.loads && !on_own_stack(lock) && !host->in_reader;
 }
 
 static inline uint64_t handlers_open(const struct thread *t)

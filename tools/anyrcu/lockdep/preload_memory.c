@@ -33,7 +33,7 @@ EXPORT void free(void *p)
 		lockdep_unsafe(&allocator, CALLER);
 		lockdep_engine.free(p, size_of(p), CALLER);
 	} else if (counted()) {
-		if (unlikely(count_near(p)))
+		if (unlikely(lockdep_near(p)))
 			count_forget(p, size_of(p));
 	} else if (!real.free) {
 		return;
@@ -48,7 +48,7 @@ EXPORT void *realloc(void *p, size_t size)
 		if (p)
 			lockdep_forget(p, (char *)p + size_of(p));
 	} else if (counted()) {
-		if (p && unlikely(count_near(p)))
+		if (p && unlikely(lockdep_near(p)))
 			count_forget(p, size_of(p));
 	} else if (!real.realloc) {
 		return NULL;

@@ -52,13 +52,18 @@ void counter_is(const void *c, unsigned value, bool shared, const void *ip)
 	}
 }
 
-/* Who has it and waits again waits for somebody else. */
+/*
+ * Who has it and waits again waits for somebody else, or has given it back in a way that was not
+ * seen.
+ */
 static bool is_lock(const void *c)
 {
 	if (!lockdep_known(c) || lockdep_is_limited(c))
 		return false;
-	if (!holds(c))
+	if (!holds(c) || lockdep_keeps(c)) {
+		lockdep_takes(c);
 		return true;
+	}
 	forget_lock(c);
 	return false;
 }
@@ -80,7 +85,7 @@ bool counter_wait(const void *c, const char *what, const void *ip)
 	if (lock)
 		lockdep_engine.acquire(c, &semaphore_type, ANYRCU_LOCK_WRITE, 0, NULL, ip);
 	else
-		lockdep_wait_begin(c, what);
+		lockdep_wait_begin(c, what, ip);
 	return lock;
 }
 
@@ -90,6 +95,8 @@ void counter_waited(const void *c, bool lock, bool had, const void *ip)
 		lockdep_engine.release(c, ip);
 	else if (!lock)
 		lockdep_wait_end();
+	if (had && !lock)
+		lockdep_came_by(c);
 	if (had)
 		enter_limit(c, ip);
 }
@@ -115,9 +122,11 @@ void counter_post(const void *c, unsigned value, const void *ip)
 		counter_is(c, value, false, ip);
 		return;
 	} else if (lockdep_known(c)) {
+		if (!limited && !me.handlers && lockdep_given_back(c))
+			return;
 		lockdep_forget(c, (const char *)c + 1);
 	}
-	if (!me.handlers)
+	if (!me.handlers && (limited || !lockdep_passes(c)))
 		lockdep_event(c, true, CHECKED_POSTS);
 }
 

@@ -337,18 +337,20 @@ EXPORT int sigsuspend(const sigset_t *set)
 
 EXPORT int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
 {
-	return wait_masked("ppoll", mask, real.ppoll(fds, n, timeout, mask));
+	return wait_masked("ppoll", mask, polled(real.ppoll(fds, n, timeout, mask), fds, n));
 }
 
 EXPORT int pselect(int n, fd_set *restrict in, fd_set *restrict out, fd_set *restrict except,
 		   const struct timespec *restrict timeout, const sigset_t *restrict mask)
 {
-	return wait_masked("pselect", mask, real.pselect(n, in, out, except, timeout, mask));
+	return wait_masked("pselect", mask,
+			   selected(real.pselect(n, in, out, except, timeout, mask), in, n));
 }
 
 EXPORT int epoll_pwait(int fd, struct epoll_event *events, int n, int timeout, const sigset_t *mask)
 {
-	return wait_masked("epoll_pwait", mask, real.epoll_pwait(fd, events, n, timeout, mask));
+	return wait_masked("epoll_pwait", mask,
+			   epolled(real.epoll_pwait(fd, events, n, timeout, mask)));
 }
 
 /* ---- jumps out of handlers ---- */

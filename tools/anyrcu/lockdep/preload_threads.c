@@ -221,7 +221,7 @@ static struct join begin_join(const void *thread, const char *what, const void *
 		return j;
 	}
 	lockdep_joins(1);
-	lockdep_wait_begin(thread, what);
+	lockdep_wait_begin(thread, what, ip);
 	return j;
 }
 
@@ -398,7 +398,7 @@ static bool wait_future(future_wait_t wait, void *self, uint32_t *value, uint32_
 	if (told) {
 		loader_over();
 		lockdep_engine.might_sleep("std::future::wait", ip);
-		lockdep_wait_begin(value, "std::future::wait");
+		lockdep_wait_begin(value, "std::future::wait", ip);
 	}
 	result = wait(self, value, old, bounded, s, ns);
 	if (told) {

@@ -61,7 +61,7 @@ static struct wait begin_wait(const void *c, pthread_mutex_t *m, const char *wha
 	}
 	might_sleep(what, ip);
 	if (!bounded)
-		lockdep_wait_begin(c, what);
+		lockdep_wait_begin(c, what, ip);
 	return w;
 }
 
@@ -171,7 +171,7 @@ EXPORT int pthread_barrier_wait(pthread_barrier_t *b)
 		might_sleep("pthread_barrier_wait", CALLER);
 		round = lockdep_barrier_arrives(b);
 		lockdep_event(b, true, 8);
-		lockdep_wait_begin(b, "pthread_barrier_wait");
+		lockdep_wait_begin(b, "pthread_barrier_wait", CALLER);
 	}
 	result = real.pthread_barrier_wait(b);
 	if (told) {
@@ -213,16 +213,16 @@ EXPORT int clock_nanosleep(clockid_t clock, int flags, const struct timespec *ti
 
 EXPORT int poll(struct pollfd *fds, nfds_t n, int timeout)
 {
-	return sleep_in("poll", real.poll(fds, n, timeout));
+	return sleep_in("poll", polled(real.poll(fds, n, timeout), fds, n));
 }
 
 EXPORT int select(int n, fd_set *restrict in, fd_set *restrict out, fd_set *restrict except,
 		  struct timeval *restrict timeout)
 {
-	return sleep_in("select", real.select(n, in, out, except, timeout));
+	return sleep_in("select", selected(real.select(n, in, out, except, timeout), in, n));
 }
 
 EXPORT int epoll_wait(int fd, struct epoll_event *events, int n, int timeout)
 {
-	return sleep_in("epoll_wait", real.epoll_wait(fd, events, n, timeout));
+	return sleep_in("epoll_wait", epolled(real.epoll_wait(fd, events, n, timeout)));
 }

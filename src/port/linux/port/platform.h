@@ -26,6 +26,9 @@ static inline bool port_forked_since(uint32_t forks)
 #define PORT_RESERVE_GROWN 1024
 #define PORT_RESERVE_ORDERS 0
 
+/* Many objects are cheaper to free together. */
+#define PORT_FREE_BULK 1
+
 /* The kernel's checkers (KCSAN, KASAN) need no help. */
 enum { port_checked = false };
 static inline void port_checker_released(const void *p)

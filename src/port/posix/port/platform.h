@@ -33,6 +33,9 @@ static inline bool port_forked_since(uint32_t forks)
 #define PORT_RESERVE_GROWN 1024
 #define PORT_RESERVE_ORDERS 6 /* at first, also one page of each order up to this */
 
+/* free() takes one object, and the child of a fork must know which were freed: no bulk. */
+#define PORT_FREE_BULK 0
+
 /* ---- external checkers ---- */
 
 /* Does a checker watch this process? Constant after initialisation, false before. */
