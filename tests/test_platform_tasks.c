@@ -19,6 +19,7 @@
 static __thread char large[1 << 20];
 
 static unsigned creations;
+static uint64_t blocked_at_creation;
 
 int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*f)(void *), void *arg)
 {
@@ -26,6 +27,7 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*f)(voi
 
 	real = real ?: (__typeof__(real))dlsym(RTLD_NEXT, "pthread_create");
 	creations++;
+	blocked_at_creation = port_signals_blocked();
 	return real(thread, attr, f, arg);
 }
 
@@ -106,6 +108,8 @@ static void threads_are_set_up(void **state)
 	assert_int_equal(creations, 2); /* again, with libc's stack, as the variables are large */
 	pthread_sigmask(SIG_SETMASK, &before, &after);
 	assert_memory_equal(&mask, &after, 8);
+	/* a handler that forks never interrupts libc there */
+	assert_int_equal(blocked_at_creation, BLOCKED | BIT(SIGABRT));
 	assert_int_equal(thread.blocked, BLOCKED);
 	assert_true(thread.ours);
 	assert_false(thread_ours);

@@ -230,7 +230,7 @@ static void child_has_no_workers(void **state)
 
 static void refused_start_is_tried_again(void **state)
 {
-	uint64_t pause = DOMAIN_PAUSE_MIN;
+	uint64_t pause = DOMAIN_PAUSE_MIN, arrivals = mock.arrivals;
 
 	make(NULL);
 	domain_retry();
@@ -255,6 +255,7 @@ static void refused_start_is_tried_again(void **state)
 		mock.now++;
 		domain_retry();
 	}
+	assert_int_equal(mock.arrivals, arrivals); /* nobody waits for these threads */
 	start_error = 0;
 	mock.now = domain->start_at;
 	domain_retry();

@@ -258,11 +258,16 @@ static void leave(struct anyrcu_domain *d)
 }
 
 /* A waiter for the thread reads "coming", and then whether there is a worker. */
+static void none_comes(struct anyrcu_domain *d)
+{
+	store_release(&d->coming, false);
+	event_signal(&d->over);
+}
+
 static void arrived(struct anyrcu_domain *d)
 {
 	port_thread_arrives();
-	store_release(&d->coming, false);
-	event_signal(&d->over);
+	none_comes(d);
 }
 
 /*
@@ -372,7 +377,7 @@ int domain_restart(struct anyrcu_domain *d)
 			       pause * 2 < PAUSE_MAX ? pause * 2 :
 						       PAUSE_MAX);
 	if (err) {
-		arrived(d);
+		none_comes(d);
 		store(&domains.failing, true);
 	}
 	return err;

@@ -85,9 +85,9 @@ void port_thread_exit_arm_task(void);
  * if a handler forks in here, there is no such thread in the child, and the call returns there
  * without one. So the thread itself decides what it does when it runs.
  *
- * @main first calls port_thread_arrives(). port_thread_begin() gives the calling thread ordinary
- * scheduling on the CPUs that the process was started on, or on @cpu if that is not -1, whatever
- * the thread that started it has.
+ * @main first calls port_thread_arrives(), once. port_thread_begin() gives the calling thread
+ * ordinary scheduling on the CPUs that the process was started on, or on @cpu if that is not -1,
+ * whatever the thread that started it has.
  */
 #define PORT_EPERM 1
 int port_thread_start(void *(*main)(void *), void *arg, int rt);

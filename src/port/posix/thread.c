@@ -291,10 +291,14 @@ void port_thread_begin(int cpu, int rt)
 		run_on_all(&started_on);
 }
 
-/* With the given priority and stack size, unless they are 0. */
+/*
+ * With the given priority and stack size, unless they are 0. SIGABRT waits too, which port_signals
+ * do not have: if a handler forked inside pthread_create(), libc of the child would give one stack
+ * to two threads. abort() unblocks it.
+ */
 static int create(void *(*main)(void *), void *arg, int rt, size_t stack)
 {
-	uint64_t all = port_signals, former = 0;
+	uint64_t all = port_signals | UINT64_C(1) << (SIGABRT - 1), former = 0;
 	struct sched_param param = { .sched_priority = rt };
 	pthread_attr_t attr;
 	pthread_t thread;
@@ -326,6 +330,7 @@ static int create_any(void *(*main)(void *), void *arg, int rt)
 
 void port_thread_arrives(void)
 {
+	sys(SYS_rt_sigprocmask, SIG_SETMASK, &port_signals, NULL, sizeof(port_signals));
 	__atomic_fetch_add(&arrived, 1, __ATOMIC_RELEASE);
 	port_wake(&arrived);
 }
