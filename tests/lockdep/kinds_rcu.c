@@ -275,6 +275,33 @@ static void domain(void)
 	run(waits_for_domain, NULL);
 }
 
+/* Another domain in the memory of one that is gone. */
+THREAD(waits_for_next_domain)
+{
+	struct anyrcu_source source = { .size = sizeof(source), .synchronize = synchronize };
+	struct anyrcu_domain *d, *former = NULL;
+	struct anyrcu_head head;
+
+	for (int i = 0; i < 2; i++) {
+		d = anyrcu_domain_create(&source, NULL);
+		anyrcu_domain_call(d, &head, !i || wrong ? takes_b : takes_nothing);
+		anyrcu_domain_barrier(d);
+		if (i && d == former) {
+			lock(&b);
+			anyrcu_domain_barrier(d);
+			unlock(&b);
+		}
+		former = d;
+		anyrcu_domain_destroy(d, NULL);
+	}
+	return arg;
+}
+
+static void next_domain(void)
+{
+	run(waits_for_next_domain, NULL);
+}
+
 static const struct kind kinds[] = {
 	KIND(reader_then_updater),
 	KIND(updater_then_reader),
@@ -287,5 +314,6 @@ static const struct kind kinds[] = {
 	KIND(awaited_by_reader),
 	KIND(callback),
 	KIND(domain),
+	KIND(next_domain),
 };
 KINDS_MAIN(kinds)
