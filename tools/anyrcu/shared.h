@@ -15,6 +15,15 @@
 #include <unistd.h>
 
 /*
+ * The pages in use of the mapped file @map lie scattered. By default the first access of each
+ * process reads the file megabytes ahead, which takes milliseconds.
+ */
+static inline void shared_scattered(void *map, size_t size)
+{
+	syscall(SYS_madvise, map, size, MADV_RANDOM);
+}
+
+/*
  * NULL when it is not there. @flags: for open(), beside what is always asked for. Raw calls, as
  * open() and close() are cancellation points and what is preloaded stands in for functions that are
  * none.
@@ -33,6 +42,7 @@ static inline void *shared_map(const char *path, size_t size, uint64_t magic, in
 	syscall(SYS_close, fd);
 	if (map == MAP_FAILED)
 		return NULL;
+	shared_scattered(map, size);
 	/* The tool may be gone, and its number another's, whose file this then is. */
 	if (*(uint64_t *)map == magic)
 		return map;

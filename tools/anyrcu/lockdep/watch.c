@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include "lockdep/watch.h"
+#include "shared.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -67,6 +68,7 @@ void *watch_share(struct watch *w, const char *variable, size_t size)
 	if (map == MAP_FAILED || setenv(variable, file, 1) != 0)
 		program_die(file, strerror(error ?: errno));
 	close(fd);
+	shared_scattered(map, size);
 	return map;
 }
 
