@@ -82,9 +82,12 @@ wrong reinitialised held-lock-reinitialised
 wrong unlock_unlocked bad-unlock-balance
 wrong sleep_in_spin sleep-in-atomic
 says '^sem_wait may sleep'
+wrong known_false sleep-in-atomic
 options=--strict
 wrong mutex_in_spin invalid-wait-context
 options=
+run 0 --strict -- "$program" known_false
+[ "$(rules)" = "inconsistent-signal-use sleep-in-atomic" ] || fail "known_false: $(rules)"
 
 for name in mutex_kinds robust rwlock_recursion try_order ordered_instances reused_memory \
 	signal_blocked signal_jump signal_state waits fork_handlers keeps_errno wrong_addresses \

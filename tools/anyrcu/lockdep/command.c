@@ -53,11 +53,12 @@ static void print_json(json_t *json)
 
 /*
  * What is allowed, or cannot happen as far as it was seen, and what the kernel's lockdep reports
- * all the same: for --strict.
+ * all the same; and what is known to be false: for --strict.
  */
-static bool is_note(const char *rule)
+static bool is_note(const struct finding *f)
 {
-	return !strcmp(rule, "guarded-inversion") || !strcmp(rule, "invalid-wait-context");
+	return !strcmp(f->rule, "guarded-inversion") || !strcmp(f->rule, "invalid-wait-context") ||
+	       finding_known_false(f);
 }
 
 static void take_report(const struct notice *n)
@@ -66,7 +67,7 @@ static void take_report(const struct notice *n)
 
 	if (suppressed(&f)) {
 		v.suppressed++;
-	} else if (is_note(f.rule) && !v.strict) {
+	} else if (is_note(&f) && !v.strict) {
 		v.notes++;
 	} else {
 		/* That a table is full is no mistake of the program. */
@@ -247,7 +248,8 @@ int cmd_lockdep(int argc, char **argv)
 		  "Exit with N if there was a report; else with 124 if something could not be checked",
 		  0 },
 		{ "strict", OPTION_STRICT, NULL, 0,
-		  "Report also what is inverted but guarded, and waiting under spinlocks", 0 },
+		  "Report also what is inverted but guarded, waiting under spinlocks, and what is known to be false",
+		  0 },
 		{ "kill", OPTION_KILL, NULL, 0,
 		  "End a program that is in a deadlock, with exit status 123", 0 },
 		{ "suppressions", OPTION_SUPPRESSIONS, "FILE", 0,

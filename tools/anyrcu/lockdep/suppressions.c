@@ -10,11 +10,22 @@
 #include "program.h"
 
 static struct suppression {
-	char *rule, *lock, *function, *module, *program; /* patterns; NULL: any */
+	const char *rule, *lock, *function, *module, *program; /* patterns; NULL: any */
 	struct suppression *next;
 } * suppressions;
 
-static char **pattern(struct suppression *s, const char *key)
+/* docs/lockdep-findings.md argues each. */
+static const struct suppression known_false[] = {
+	{ "circular-dependency", .function = "gst_registry_get", .module = "*/libgstreamer-1.0.*" },
+	{ "circular-dependency", .function = "gst_format_get_by_nick",
+	  .module = "*/libgstreamer-1.0.*" },
+	{ "wait-for-holder", .lock = "GMutex of gst_poll_new[+:]*" },
+	{ "inconsistent-signal-use", .lock = "semaphore of os_sem_init[+:]*",
+	  .function = "os_sem_wait" },
+	{ "wait-for-holder", .function = "v8::internal::IsolateSafepoint::*" },
+};
+
+static const char **pattern(struct suppression *s, const char *key)
 {
 	return !strcmp(key, "lock")	? &s->lock :
 	       !strcmp(key, "function") ? &s->function :
@@ -26,7 +37,8 @@ static char **pattern(struct suppression *s, const char *key)
 void suppressions_read(const char *path)
 {
 	FILE *in = fopen(path, "re");
-	char *line = NULL, *word, *rest, *value, **to;
+	char *line = NULL, *word, *rest, *value;
+	const char **to;
 	size_t size = 0;
 	unsigned number = 0;
 
@@ -87,6 +99,14 @@ bool suppressed(const struct finding *f)
 {
 	for (const struct suppression *s = suppressions; s; s = s->next)
 		if (suppresses(s, f))
+			return true;
+	return false;
+}
+
+bool finding_known_false(const struct finding *f)
+{
+	for (size_t i = 0; i < sizeof(known_false) / sizeof(*known_false); i++)
+		if (suppresses(&known_false[i], f))
 			return true;
 	return false;
 }

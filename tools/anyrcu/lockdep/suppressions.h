@@ -11,6 +11,8 @@
 /* Exits when it cannot be read. */
 void suppressions_read(const char *path);
 bool suppressed(const struct finding *f);
+/* No rule tells these, of well-known programs, from reports that are true. */
+bool finding_known_false(const struct finding *f);
 /* A line of such a file that has it suppressed. */
 void suppression_write(FILE *out, const struct finding *f);
 
