@@ -26,6 +26,8 @@ foreign) packages='dpkg-dev make gcc pkg-config libjansson-dev liburcu-dev libgn
 libedit-dev liblmdb-dev libcap-dev libcmocka-dev libnghttp2-dev libssl-dev libuv1-dev' ;;
 lockdep) packages='redis-server redis-tools memcached nginx-light libsqlite3-dev xz-utils zstd pigz
 git clang lld python3 valgrind' ;;
+bench-lockdep) packages='redis-server redis-tools memcached nginx-light wrk libsqlite3-dev valgrind
+python3' ;;
 lockdep-programs) packages='pbzip2 lbzip2 plzip pixz p7zip-full ffmpeg x264 x265 aom-tools dav1d
 svt-av1 gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good imagemagick
 graphicsmagick webp sox povray tesseract-ocr tesseract-ocr-eng fonts-dejavu-core bwa minimap2
