@@ -309,6 +309,27 @@ static void must_not_read(void **state)
 	anyrcu_read_unlock();
 }
 
+static const char *waited;
+static bool for_readers;
+
+static void on_wait(const char *what, bool waits, const void *ip)
+{
+	waited = what;
+	for_readers = waits;
+}
+
+static void waits_are_told(void **state)
+{
+	gp_hooks.waits = on_wait;
+	anyrcu_reclaim(0);
+	assert_string_equal(waited, "anyrcu_reclaim()");
+	assert_false(for_readers);
+	anyrcu_synchronize();
+	assert_string_equal(waited, "anyrcu_synchronize()");
+	assert_true(for_readers);
+	gp_hooks.waits = NULL;
+}
+
 static unsigned reminders;
 
 static void on_late(uint32_t tid, uint64_t ns, void *arg)
@@ -437,6 +458,7 @@ int unit_barrier(void)
 		TEST(barrier_waits_for_drainer),
 		TEST(barrier_ends_beside_others),
 		TEST(must_not_read),
+		TEST(waits_are_told),
 		TEST(reclaim_drives),
 		TEST(reclaim_looks_at_memory),
 		TEST(each_reader_is_watched_anew),

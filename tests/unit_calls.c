@@ -409,11 +409,12 @@ static void objects_are_bounded(void **state)
 		assert_true(n < 8000 + 2 * STORE_WORDS);
 		n++;
 	}
+	assert_false(anyrcu_free_headless_sized(p, 1));
 	free(p); /* refused */
 	assert_true(n > 8000);
 	assert_int_equal(load(&defer_flood), 1);
 	assert_int_equal(defer_stats.floods, before.floods + 1);
-	assert_int_equal(defer_stats.refused_bound, before.refused_bound + 1);
+	assert_int_equal(defer_stats.refused_bound, before.refused_bound + 2);
 	assert_int_equal(defer_pending(), n);
 	/* One helper for each quarter of the bound beyond it. */
 	assert_int_equal(defer_help_wanted(), (n - 2000) / 500 + 1);
@@ -437,6 +438,23 @@ static void flood_at_the_bound(void **state)
 	assert_int_equal(load(&defer_flood), 0);
 	store(&defer_flood, true);
 	assert_true(anyrcu_free_headless(malloc(8)));
+}
+
+/* It is over once less than half of the bound is pending. */
+static void flood_ends_below_half(void **state)
+{
+	defer_limits.pending_max = 8;
+	store(&defer_flood, true);
+	for (unsigned n = 1; n <= 4; n++) {
+		assert_true(anyrcu_free_headless(malloc(8)));
+		assert_int_equal(defer_pending(), n);
+	}
+	defer_flood_check();
+	assert_int_equal(load(&defer_flood), 1);
+	anyrcu_barrier();
+	assert_true(anyrcu_free_headless(malloc(8)));
+	defer_flood_check();
+	assert_int_equal(load(&defer_flood), 0);
 }
 
 static void defer_head(void *head)
@@ -564,6 +582,7 @@ int unit_calls(void)
 		TEST(bytes_are_bounded),
 		TEST(objects_are_bounded),
 		TEST(flood_at_the_bound),
+		TEST(flood_ends_below_half),
 		TEST(double_deferral_is_found),
 		TEST(reclaim_in_callback_is_a_mistake),
 		TEST(policy_decides_who_allocates),
