@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 
@@ -370,10 +371,14 @@ static void refused(struct rlimit limit, int what)
 
 static void refusals_leave_nothing(void **state)
 {
-	char *p;
+	/* Of a program that is not position-independent. */
+	char *p, *low = mmap((void *)0x80000, 4096, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 
 	refused((struct rlimit){ .rlim_cur = 4096 }, RLIMIT_DATA);
 	refused((struct rlimit){ .rlim_cur = 4096 }, RLIMIT_AS);
+	if (low != MAP_FAILED)
+		munmap(low, 4096);
 	p = port_reserve(8192, 4096);
 	assert_non_null(p);
 	assert_true(port_commit(p + 4096, 4096));
