@@ -87,11 +87,14 @@ PROGRAMS = [
     ('test_bytes', [], {}), ('test_exchange', [], {}), ('test_cache', [], {}),
     ('stress', [], {'ANYRCU_MEMBARRIER': '0'}), ('test_rcu', [], {'ANYRCU_MEMBARRIER': '0'}),
     ('test_life', [], {'ANYRCU_RSEQ': '0'}), ('test_domain', [], {'ANYRCU_MEMBARRIER': '0'}),
+    ('test_fork', [], {}),
 ]
 # What is tried first for a file.
 NEAR = {'src/defer/bytes': 'test_bytes', 'src/defer/exchange': 'test_exchange',
         'src/gp/': 'test_rcu', 'src/pages/': 'test_page', 'src/domain/': 'test_domain',
-        'src/port/posix/report': 'test_debug', 'include/': 'test_rcu'}
+        'src/port/posix/report': 'test_debug', 'src/port/posix/thread': 'test_fork',
+        'src/port/posix/process': 'test_fork', 'src/defer/fork': 'test_fork',
+        'src/domain/fork': 'test_fork', 'include/': 'test_rcu'}
 
 # The scenes that a file's mutants could be found by.
 SCENES = {
