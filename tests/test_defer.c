@@ -377,6 +377,9 @@ static void call_of_null(void)
 
 static void call_headless_of_null(void)
 {
+	/* while pages are open of one function, and of several */
+	CHECK(anyrcu_free_headless(malloc(8)));
+	CHECK(anyrcu_call_headless(free, malloc(8)));
 	if (anyrcu_call_headless(NULL, object_get()))
 		anyrcu_barrier();
 }
