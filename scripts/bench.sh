@@ -3,8 +3,9 @@
 # Run benches, all by default. What one measures goes to bench/results, the table as NAME.txt and
 # the raw results as NAME.json. All of them take about fifteen minutes.
 # usage: bench.sh BUILD_DIR [NAME...]; the names are those of "anyrcu scale", "threads", "replay",
-#	"urcu" and, only when asked for, "lockdep", which needs what "deps.sh bench-lockdep" installs,
-#	and compares with a redis-server built with ThreadSanitizer if REDIS_TSAN names one
+#	"urcu" and, only when asked for, "lockdep", which needs what "deps.sh bench-lockdep"
+#	installs, and compares with a redis-server built with ThreadSanitizer if REDIS_TSAN
+#	names one
 set -eu
 build=$(cd "$1" && pwd)
 shift

@@ -4,8 +4,8 @@
 # its kin); beside that, what the tests, the machine of aarch64, the plots, coverage, the Debian
 # packages, the tests of the kernel module, kernels of our own, the documentation as HTML and its
 # test, or the programs that lockdep and urcu are tried on need.
-# usage: deps.sh [test | aarch64-system | bench | coverage | deb | deb-install | foreign | kernel |
-#                 kernel-build | lockdep | lockdep-programs | site | site-check | urcu]
+# usage: deps.sh [test | aarch64-system | bench | bench-lockdep | coverage | deb | deb-install |
+#                 foreign | kernel | kernel-build | lockdep | lockdep-programs | site | site-check | urcu]
 set -eu
 
 case "${1:-}" in
