@@ -5,7 +5,8 @@
 # packages, the tests of the kernel module, kernels of our own, the documentation as HTML and its
 # test, or the programs that lockdep and urcu are tried on need.
 # usage: deps.sh [test | aarch64-system | bench | bench-lockdep | coverage | deb | deb-install |
-#                 foreign | kernel | kernel-build | lockdep | lockdep-programs | site | site-check | urcu]
+#                 foreign | kernel | kernel-build | lockdep | lockdep-programs | site |
+#                 site-check | urcu]
 set -eu
 
 case "${1:-}" in
