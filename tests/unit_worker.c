@@ -187,6 +187,72 @@ static void surplus_thread_ends(void **state)
 	assert_int_equal(workers.state[0], GONE);
 }
 
+/* ---- a slot comes free before that of a worker ---- */
+
+#define CURRENT ((uint64_t)(workers.generation & WORKER_GENERATIONS) << 40)
+
+static void takes_slot_before(void)
+{
+	step++;
+	assert_int_equal(step, 1);
+	assert_int_equal(defer_workers(), 2);
+	workers.slot[0].word = 1 | CURRENT;
+}
+
+/* The former worker there has left, and one thread too many was started. */
+static void worker_becomes_surplus(void **state)
+{
+	start_one();
+	workers.slot[0].word = 1 | (CURRENT - (UINT64_C(1) << 40));
+	mock.on_wait = takes_slot_before;
+	run_thread();
+	assert_int_equal(step, 1);
+	assert_int_equal(workers.slot[0].word, 1 | CURRENT);
+	assert_int_equal(defer_workers(), 1);
+}
+
+static void others_are_woken(void)
+{
+	step++;
+	assert_int_equal(mock.wakes, 1);
+	end_worker();
+}
+
+static void surplus_worker_is_woken(void **state)
+{
+	uint32_t bell;
+
+	start_one();
+	workers.slot[1].word = 1 | CURRENT;
+	bell = workers.bell;
+	mock.on_wait = others_are_woken;
+	run_thread();
+	assert_int_equal(step, 1);
+	assert_true((workers.bell | 3) > (bell | 3));
+}
+
+static void other_leaves(void)
+{
+	workers.slot[0].word = 0;
+	workers.state[0] = GONE;
+}
+
+/* Between the decision to leave, and leaving; there the other is woken, as there is work. */
+static void surplus_leaves_as_other_does(void **state)
+{
+	start_one();
+	workers.slot[0].word = 1 | CURRENT;
+	assert_true(anyrcu_free_headless(malloc(8)));
+	workers.state[0] = DEEP;
+	bell_again();
+	mock.starts_allowed = 1;
+	mock.on_wake = other_leaves;
+	run_thread();
+	assert_int_equal(mock.wakes, 1);
+	assert_int_equal(mock.starts, 1);
+	assert_int_equal(defer_workers(), 0);
+}
+
 static void late_thread_of_old_generation_ends(void **state)
 {
 	start_one();
@@ -502,6 +568,9 @@ int unit_worker(void)
 		TEST(helper_is_no_worker),
 		TEST(worker_is_placed),
 		TEST(surplus_thread_ends),
+		TEST(worker_becomes_surplus),
+		TEST(surplus_worker_is_woken),
+		TEST(surplus_leaves_as_other_does),
 		TEST(late_thread_of_old_generation_ends),
 		TEST(no_slot_no_worker),
 		TEST(last_slot_is_taken),

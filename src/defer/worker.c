@@ -14,7 +14,9 @@
  * Starting a thread is only a request for a worker. The thread takes a slot and then decides
  * whether it is wanted: it ends if workers of its kind already have as many slots before its own as
  * are wanted. So it does not matter when a thread begins to run, nor if the child of a fork starts
- * threads and the interrupted call then starts another.
+ * threads and the interrupted call then starts another. A thread may find a slot before those of
+ * others that have decided to stay, as a former worker has just left it. It wakes all, and workers
+ * decide again whenever they wake and before they sleep; helpers end with the flood anyway.
  *
  * If a thread cannot be started, that is reported, and calls that wait or reclaim (gp_hooks.task)
  * and the present workers try again, after a pause that doubles up to a second.
@@ -197,11 +199,16 @@ void defer_workers_retry(void)
 		defer_workers_start_missing();
 }
 
+static void wake_all(void)
+{
+	bell_next();
+	port_wake(&workers.bell);
+}
+
 int defer_workers_start(unsigned n, int rt, const int *cpus, size_t ncpus)
 {
 	__atomic_fetch_add(&workers.generation, 1, __ATOMIC_SEQ_CST);
-	bell_next();
-	port_wake(&workers.bell);
+	wake_all();
 	/*
 	 * A worker of the old generation may see a mixture of old and new values; helpers that it
 	 * starts then end as soon as it does.
@@ -291,7 +298,7 @@ static uint32_t helpers_wanted(void)
 /*
  * Do as many workers of this kind as are wanted have a slot before @mine? Of two threads that check
  * at the same time, the one that fences later sees the other if its slot is the later one. If it is
- * not, as a slot of a former worker has come free in between, one worker too many stays.
+ * the earlier one, it finds too many in make_known().
  */
 static bool surplus(int mine, uint64_t word)
 {
@@ -305,6 +312,11 @@ static bool surplus(int mine, uint64_t word)
 			other && current(other) && (other & WORKER_HELPS) == (word & WORKER_HELPS);
 	}
 	return before >= (word & WORKER_HELPS ? helpers_wanted() : load(&workers.wanted));
+}
+
+static bool stays(int me, uint64_t word)
+{
+	return current(word) && (word & WORKER_HELPS ? load(&defer_flood) : !surplus(me, word));
 }
 
 /* @ns, or less, as there may be something to do about memory before. */
@@ -324,7 +336,7 @@ static void sleep_tick(int me, uint64_t word)
 	store(&workers.state[me], TICKING);
 	full_fence(); /* pairs with that in defer_wake() */
 	ns = defer_moving() ? 0 : defer_due() - port_now();
-	if (!defer_hurries() && current(word))
+	if (!defer_hurries() && stays(me, word))
 		port_wait(&workers.bell, bell, at_most(ns > 0 ? ns : OVERDUE));
 	store(&workers.state[me], AWAKE);
 }
@@ -345,7 +357,7 @@ static void sleep_deep(int me, uint64_t word)
 	test_point(SLEEP);
 	store(&workers.state[me], DEEP);
 	full_fence(); /* pairs with that in defer_wake() */
-	if (defer_empty() && !gp_wanted() && current(word))
+	if (defer_empty() && !gp_wanted() && stays(me, word))
 		port_wait(&workers.bell, bell, timer());
 	store(&workers.state[me], AWAKE);
 }
@@ -413,7 +425,7 @@ static void work(int me, uint64_t word)
 	anyrcu_gp_t cookie;
 	unsigned round = 0;
 
-	while (current(word) && (!(word & WORKER_HELPS) || load(&defer_flood))) {
+	while (stays(me, word)) {
 		defer_advance();
 		defer_workers_retry();
 		if (unlikely(load(&defer_flood)))
@@ -439,6 +451,27 @@ static void work(int me, uint64_t word)
 	}
 }
 
+/*
+ * surplus() has fenced after the store to our slot: a worker that does not see it has taken its
+ * slot before, so we see that, and wake it.
+ */
+static void make_known(void)
+{
+	if (current_workers() > load(&workers.wanted))
+		wake_all();
+}
+
+/*
+ * A worker that we have seen may have left by a callback meanwhile, and counted us: one of the two
+ * sees that the other is gone.
+ */
+static void leave_surplus(int me, uint64_t word)
+{
+	slot_leave(me);
+	if (current(word) && current_workers() < load(&workers.wanted))
+		defer_workers_start_missing();
+}
+
 static void *worker(void *arg)
 {
 	uint64_t word = port_id() | (uint64_t)((uintptr_t)arg >> 1) << 40 |
@@ -450,10 +483,15 @@ static void *worker(void *arg)
 		return NULL;
 	if (!surplus(me, word)) {
 		port_thread_begin(ncpus ? load(&workers.cpus[me % ncpus]) : -1, load(&workers.rt));
+		if (!(word & WORKER_HELPS))
+			make_known();
 		work(me, word);
 	}
 	hand_over(me, GONE);
-	slot_leave(me);
+	if (word & WORKER_HELPS)
+		slot_leave(me);
+	else
+		leave_surplus(me, word);
 	return NULL;
 }
 

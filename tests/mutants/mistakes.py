@@ -169,10 +169,10 @@ PATCHES = [
 		unlock_pipe();
 '''),
     ('SLEEP_NO_LOOK', 'defer/worker.c',
-     '''	if (defer_empty() && !gp_wanted() && current(word))
+     '''	if (defer_empty() && !gp_wanted() && stays(me, word))
 		port_wait(&workers.bell, bell, timer());
 ''',
-     '''	if (breaks(SLEEP_NO_LOOK) || (defer_empty() && !gp_wanted() && current(word)))
+     '''	if (breaks(SLEEP_NO_LOOK) || (defer_empty() && !gp_wanted() && stays(me, word)))
 		port_wait(&workers.bell, bell, breaks(SLEEP_NO_LOOK) ? 0 : timer());
 '''),
     ('COLLECT_NO_RSEQ_FENCE', 'defer/collect.c',
