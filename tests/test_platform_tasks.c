@@ -100,6 +100,7 @@ static void threads_are_set_up(void **state)
 
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGUSR2);
+	sigaddset(&mask, SIGTRAP);
 	pthread_sigmask(SIG_SETMASK, &mask, &before);
 	sched_getaffinity(0, sizeof(set), &set);
 	cpus = CPU_COUNT(&set);
@@ -109,7 +110,7 @@ static void threads_are_set_up(void **state)
 	pthread_sigmask(SIG_SETMASK, &before, &after);
 	assert_memory_equal(&mask, &after, 8);
 	/* a handler that forks never interrupts libc there */
-	assert_int_equal(blocked_at_creation, BLOCKED | BIT(SIGABRT));
+	assert_int_equal(blocked_at_creation, BLOCKED | BIT(SIGABRT) | BIT(SIGTRAP));
 	assert_int_equal(thread.blocked, BLOCKED);
 	assert_true(thread.ours);
 	assert_false(thread_ours);
@@ -229,11 +230,25 @@ static void without_threads(void)
 	check((port_signals_blocked() & port_signals) == 0);
 }
 
+/* EPERM means that a thread runs without its priority, but a filter says so of the thread itself. */
+static void threads_are_filtered(void)
+{
+#ifdef SYS_clone3
+	if (!filter(SYS_clone3, SECCOMP_RET_ERRNO | EPERM))
+		return;
+#endif
+	if (!filter(SYS_clone, SECCOMP_RET_ERRNO | EPERM))
+		return;
+	check(port_thread_start(never_runs, NULL, 0) == -EAGAIN);
+	check(port_thread_start(never_runs, NULL, 1) == -EAGAIN);
+}
+
 static void threads_have_their_priority(void **state)
 {
 	in_child(as_real_time);
 	in_child(without_privilege);
 	in_child(without_threads);
+	in_child(threads_are_filtered);
 }
 
 static void cancellation_is_restored(void **state)

@@ -226,6 +226,23 @@ static void child_has_no_workers(void **state)
 	}
 }
 
+/* The parent's worker had taken the last callback when a handler forked in a barrier. */
+static void batch_of_absent_worker_ends(void **state)
+{
+	make(NULL);
+	domain->begun = 5;
+	domain->ended = 4;
+	domain->worker = 2;
+	domain_fork_child(false);
+	assert_false(domain_has_ended(domain, 5));
+	assert_true(domain_stand_in(domain, 5));
+	assert_true(domain_has_ended(domain, 5));
+	assert_int_equal(domain->force, 0);
+	domain->worker = 2;
+	domain_fork_child(false);
+	assert_int_equal(domain->force, 0); /* nothing is missing */
+}
+
 /* ---- refusals ---- */
 
 static void refused_start_is_tried_again(void **state)
@@ -371,6 +388,7 @@ int unit_domain_threads(void)
 		TEST(waiters_are_woken),
 		TEST(ended_worker_is_replaced),
 		TEST(child_has_no_workers),
+		TEST(batch_of_absent_worker_ends),
 		TEST(refused_start_is_tried_again),
 		TEST(next_domain_has_its_own_pause),
 		TEST(retries_take_turns),

@@ -58,6 +58,9 @@ void domain_fork_child(bool start)
 		d->asleep = AWAKE;
 		d->paused = 0;
 		d->stands_in = d->coming = false;
+		/* the absent worker may have taken the last callback of a batch, which must end */
+		if (load(&d->ended) != load(&d->begun))
+			store(&d->force, 1);
 		store(&d->worker, 0);
 	}
 	domain_fork_done();

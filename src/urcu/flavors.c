@@ -148,7 +148,7 @@ static int create(pthread_t *thread, pthread_attr_t *attr, void *(*run)(void *),
 	/* Signals of faults must reach the program's handler. */
 	for (size_t i = 0; i < sizeof(faults) / sizeof(*faults); i++)
 		sigdelset(&block, faults[i]);
-	pthread_sigmask(SIG_SETMASK, &block, &old);
+	pthread_sigmask(SIG_BLOCK, &block, &old);
 	err = pthread_create(thread, attr, run, arg);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return err;

@@ -170,9 +170,12 @@ bool port_fork_complete(void)
 
 void port_fork_end(struct port_lock *const *locks)
 {
+	/* before "depth" is 0: from then on a fork in a handler stores its own here */
+	uint64_t signals = load(&forking.signals);
+
 	unlock_all(locks);
 	if (--forking.depth)
 		return;
 	forking.incomplete = false;
-	port_signals_restore(forking.signals);
+	port_signals_restore(signals);
 }

@@ -43,9 +43,11 @@ static uint32_t threads; /* how many of the library's threads run */
 
 /*
  * How many threads were started, and how many have begun to run ("arrived"), in this process. If a
- * thread does not arrive in time, the waiting thread counts it as arrived.
+ * thread does not arrive in time, the waiting thread counts it as arrived. The upper half of
+ * "started" is port_forks: the child of a handler's fork does not count its parent's thread.
  */
-static uint32_t started, arrived;
+static uint64_t started;
+static uint32_t arrived;
 
 /*
  * The main thread has called pthread_exit(). libc ends the process when its last thread ends, which
@@ -63,7 +65,7 @@ void thread_fork_child(void)
 {
 	thread_ours = false;
 	store(&threads, 0);
-	store(&started, 0);
+	store(&started, (uint64_t)(load(&port_forks) + 1) << 32);
 	store(&arrived, 0);
 	store(&main_ended, false); /* the forking thread is the main one now */
 	store(&ending, 0);
@@ -294,7 +296,8 @@ void port_thread_begin(int cpu, int rt)
 /*
  * With the given priority and stack size, unless they are 0. SIGABRT waits too, which port_signals
  * do not have: if a handler forked inside pthread_create(), libc of the child would give one stack
- * to two threads. abort() unblocks it.
+ * to two threads. abort() unblocks it. The thread begins with all that the program blocks, until it
+ * arrives.
  */
 static int create(void *(*main)(void *), void *arg, int rt, size_t stack)
 {
@@ -313,7 +316,7 @@ static int create(void *(*main)(void *), void *arg, int rt, size_t stack)
 		pthread_attr_setschedpolicy(&attr, SCHED_FIFO);
 		pthread_attr_setschedparam(&attr, &param);
 	}
-	sys(SYS_rt_sigprocmask, SIG_SETMASK, &all, &former, sizeof(all));
+	sys(SYS_rt_sigprocmask, SIG_BLOCK, &all, &former, sizeof(all));
 	err = pthread_create(&thread, &attr, main, arg);
 	sys(SYS_rt_sigprocmask, SIG_SETMASK, &former, NULL, sizeof(former));
 	pthread_attr_destroy(&attr);
@@ -337,9 +340,15 @@ void port_thread_arrives(void)
 
 static void wait_for_arrival(uint32_t forks)
 {
-	uint32_t number = fetch_add(&started, 1) + 1, here;
-	uint64_t until = port_now() + 10 * NS_PER_S;
+	uint64_t was, until = port_now() + 10 * NS_PER_S;
+	uint32_t number, here;
 
+	do {
+		was = load(&started);
+		if (was >> 32 != forks)
+			return;
+		number = (uint32_t)was + 1;
+	} while (!cmpxchg(&started, was, (uint64_t)forks << 32 | number));
 	while ((int32_t)(number - (here = load_acquire(&arrived))) > 0 &&
 	       load(&port_forks) == forks) {
 		if ((int64_t)(until - port_now()) > 0)
@@ -353,13 +362,15 @@ int port_thread_start(void *(*main)(void *), void *arg, int rt)
 {
 	uint32_t forks = load(&port_forks);
 	int saved = errno, err = create_any(main, arg, rt);
+	bool ordinary = err == -EPERM && rt;
 
-	if (err == -EPERM && rt)
-		err = create_any(main, arg, 0) ?: -EPERM;
-	if ((!err || err == -EPERM) && load(&port_forks) == forks)
+	if (ordinary)
+		err = create_any(main, arg, 0);
+	if (!err)
 		wait_for_arrival(forks);
 	errno = saved;
-	return err;
+	/* a filter of system calls may refuse the thread itself by EPERM */
+	return err == -EPERM ? -EAGAIN : !err && ordinary ? -EPERM : err;
 }
 
 int port_cancel_off(void)
