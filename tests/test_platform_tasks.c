@@ -230,7 +230,7 @@ static void without_threads(void)
 	check((port_signals_blocked() & port_signals) == 0);
 }
 
-/* EPERM means that a thread runs without its priority, but a filter says so of the thread itself. */
+/* EPERM means that a thread runs without priority, but a filter says so of the thread itself. */
 static void threads_are_filtered(void)
 {
 #ifdef SYS_clone3
