@@ -101,16 +101,8 @@ void domain_unmake(struct anyrcu_domain *d)
 	port_unlock(&domain_lock);
 }
 
-void anyrcu_domain_destroy(struct anyrcu_domain *d, struct anyrcu_domain *into)
+void domain_stop(struct anyrcu_domain *d)
 {
-	bool online;
-
-	if (!d)
-		return;
-	gp_may_wait("anyrcu_domain_destroy()");
-	online = gp_waits_begin();
-	if (!into)
-		anyrcu_domain_barrier(d);
 	store(&d->stop, 1);
 	full_fence(); /* between the store to "stop" and the loads of "worker" */
 	for (;;) {
@@ -121,6 +113,19 @@ void anyrcu_domain_destroy(struct anyrcu_domain *d, struct anyrcu_domain *into)
 		domain_wake(d, true);
 		port_wait(&d->over, over, 1000000);
 	}
+}
+
+void anyrcu_domain_destroy(struct anyrcu_domain *d, struct anyrcu_domain *into)
+{
+	bool online;
+
+	if (!d)
+		return;
+	gp_may_wait("anyrcu_domain_destroy()");
+	online = gp_waits_begin();
+	if (!into)
+		anyrcu_domain_barrier(d);
+	domain_stop(d);
 	if (into)
 		domain_merge(d, into);
 	anyrcu_synchronize(); /* the last caller has left domain_call() */

@@ -12,6 +12,8 @@ enum { DOMAIN_EINVAL = 1, DOMAIN_ENOMEM };
 int domain_make(struct anyrcu_domain **out, const struct anyrcu_source *source,
 		const struct anyrcu_domain_config *config);
 /* Free a domain that is empty and has no worker. Task. */
+/* Have the worker, if there is one, leave; returns when it has. */
+void domain_stop(struct anyrcu_domain *d);
 void domain_unmake(struct anyrcu_domain *d);
 /*
  * Start a worker, by port_thread_start() or a function like it, unless there is one or one was

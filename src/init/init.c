@@ -287,6 +287,8 @@ static void fork_parent(void)
 static void child(bool threads)
 {
 	port_fork_child();
+	/* this thread is the main one now, at whose end workers must be told */
+	port_thread_exit_arm_task();
 	lockdep_fork_child();
 	gp_fork_child();
 	defer_fork_done();
@@ -407,6 +409,7 @@ struct anyrcu_domain *anyrcu_domain_create(const struct anyrcu_source *source,
 	}
 	err = domain_start(d, port_thread_start);
 	if (err) {
+		domain_stop(d); /* domain_retry() may have started a worker meanwhile */
 		domain_unmake(d);
 		errno = EAGAIN;
 		return NULL;
