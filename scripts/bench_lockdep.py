@@ -22,6 +22,7 @@ work = tempfile.TemporaryDirectory()
 os.chmod(work.name, 0o755)
 pair, sqlite_work = os.path.join(work.name, "pair"), os.path.join(work.name, "sqlite")
 redis_socket, cache_socket = os.path.join(work.name, "redis"), os.path.join(work.name, "memcached")
+loopback = socket.gethostbyname("localhost")
 quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 
@@ -90,7 +91,7 @@ def memcached(before, requests=400000):
 def nginx(before, seconds=2):
     config, page = os.path.join(work.name, "nginx.conf"), os.path.join(work.name, "page")
     with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
+        s.bind((loopback, 0))
         port = s.getsockname()[1]
     with open(page, "w") as f:
         f.write("x" * 4000)
@@ -98,13 +99,13 @@ def nginx(before, seconds=2):
         f.write(f"""worker_processes 1; daemon off; pid {work.name}/nginx.pid; error_log /dev/null;
             thread_pool readers threads=4; events {{ worker_connections 256; }}
             http {{ access_log off; aio threads=readers; sendfile off;
-                   server {{ listen 127.0.0.1:{port}; root {work.name}; }} }}""")
+                   server {{ listen {loopback}:{port}; root {work.name}; }} }}""")
 
     def takes():
         with socket.socket() as s:
-            return s.connect_ex(("127.0.0.1", port)) == 0
+            return s.connect_ex((loopback, port)) == 0
 
-    load = ["wrk", "-t1", "-c30", f"-d{seconds}", f"http://127.0.0.1:{port}/page"]
+    load = ["wrk", "-t1", "-c30", f"-d{seconds}", f"http://{loopback}:{port}/page"]
     out = served(before + ["nginx", "-e", "/dev/null", "-c", config], takes, lambda: client(*load))
     return {"requests": float(re.search(r"Requests/sec:\s*([0-9.]+)", out)[1])}
 

@@ -304,7 +304,7 @@ static bool surplus(int mine, uint64_t word)
 {
 	uint32_t before = 0;
 
-	full_fence(); /* between the store to our slot and the loads of the others */
+	full_fence(); /* between the store to our slot and these loads; pairs with itself */
 	for (int i = 0; i < mine; i++) {
 		uint64_t other = load(&workers.slot[i].word);
 
@@ -465,10 +465,10 @@ static void make_known(void)
  * A worker that we have seen may have left by a callback meanwhile, and counted us: one of the two
  * sees that the other is gone.
  */
-static void leave_surplus(int me, uint64_t word)
+static void leave(int me, uint64_t word)
 {
 	slot_leave(me);
-	if (current(word) && current_workers() < load(&workers.wanted))
+	if (current(word) && !(word & WORKER_HELPS) && current_workers() < load(&workers.wanted))
 		defer_workers_start_missing();
 }
 
@@ -488,10 +488,7 @@ static void *worker(void *arg)
 		work(me, word);
 	}
 	hand_over(me, GONE);
-	if (word & WORKER_HELPS)
-		slot_leave(me);
-	else
-		leave_surplus(me, word);
+	leave(me, word);
 	return NULL;
 }
 

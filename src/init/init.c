@@ -288,7 +288,7 @@ static void child(bool threads)
 {
 	port_fork_child();
 	/* this thread is the main one now, at whose end workers must be told */
-	port_thread_exit_arm_task();
+	port_thread_exit_arm();
 	lockdep_fork_child();
 	gp_fork_child();
 	defer_fork_done();

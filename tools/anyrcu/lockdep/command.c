@@ -248,7 +248,7 @@ int cmd_lockdep(int argc, char **argv)
 		  "Exit with N if there was a report; else with 124 if something could not be checked",
 		  0 },
 		{ "strict", OPTION_STRICT, NULL, 0,
-		  "Report also what is inverted but guarded, waiting under spinlocks, and what is known to be false",
+		  "Report also what is guarded, waits under spinlocks, or is known to be false",
 		  0 },
 		{ "kill", OPTION_KILL, NULL, 0,
 		  "End a program that is in a deadlock, with exit status 123", 0 },
