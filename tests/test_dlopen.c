@@ -7,6 +7,8 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static const char *path;
 
@@ -34,6 +36,36 @@ static void *loads(void *arg)
 	return NULL;
 }
 
+static pthread_t main_thread;
+
+static void *loads_late(void *arg)
+{
+	pthread_join(main_thread, NULL);
+	if (!dlopen(path, RTLD_NOW | RTLD_LOCAL))
+		die("load by a thread that is left alone");
+	return NULL;
+}
+
+/* The library's thread must not keep a process alive whose main thread had ended before. */
+static void load_after_main(void)
+{
+	pthread_t t;
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		alarm(60);
+		main_thread = pthread_self();
+		if (pthread_create(&t, NULL, loads_late, NULL))
+			die("thread");
+		pthread_exit(NULL);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || status) {
+		fprintf(stderr, "a process whose main thread has ended: status %x\n", status);
+		exit(1);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	pthread_t t[3];
@@ -41,6 +73,7 @@ int main(int argc, char **argv)
 	if (argc != 2)
 		return 2;
 	path = argv[1];
+	load_after_main();
 	if (dlopen("libanyrcu.so.0", RTLD_NOW | RTLD_NOLOAD))
 		die("the library is there before it was loaded");
 	loads(NULL);

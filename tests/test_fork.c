@@ -402,6 +402,36 @@ static void main_exits_with_handler(void)
 	pthread_exit(NULL);
 }
 
+static void handled(int sig, const siginfo_t *info)
+{
+}
+
+/* The only thread of the library is a handler's. */
+static void main_exits_with_action(void)
+{
+	struct anyrcu_signal_action a = { .size = sizeof(a), .thread = handled };
+
+	CHECK(!configure((struct anyrcu_config){ .workers = -1 }));
+	CHECK(!anyrcu_signal_action(SIGUSR1, &a));
+	pthread_exit(NULL);
+}
+
+static struct anyrcu_domain *left;
+
+static void destroy_left(void)
+{
+	anyrcu_domain_destroy(left, NULL);
+}
+
+/* Which of the library's threads runs exit handlers? None that they may have to wait for. */
+static void main_exits_and_handler_destroys(void)
+{
+	CHECK(!configure((struct anyrcu_config){ .workers = -1 }));
+	left = anyrcu_domain_create(&source, NULL);
+	atexit(destroy_left);
+	pthread_exit(NULL);
+}
+
 static void ends_any_thread(void *unused)
 {
 	pthread_exit(NULL);
@@ -430,6 +460,10 @@ static void main_ends_by_pthread_exit(void)
 	status = run(main_exits_with_domain);
 	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 	status = run(main_exits_first);
+	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	status = run(main_exits_with_action);
+	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	status = run(main_exits_and_handler_destroys);
 	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 	status = run(callbacks_end_threads);
 	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
@@ -946,6 +980,75 @@ static void fork_waits_once(void)
 	pool_check();
 }
 
+/* ---- fork() while a domain is merged into another ---- */
+
+#define MERGED 20000
+static struct merged {
+	struct anyrcu_head head;
+	int calls;
+} merged[MERGED];
+static struct anyrcu_domain *from, *into;
+static _Atomic bool merging;
+
+static void merged_called(struct anyrcu_head *head)
+{
+	((struct merged *)head)->calls++;
+}
+
+static void *merges(void *arg)
+{
+	atomic_store(&merging, true);
+	anyrcu_domain_destroy(from, into);
+	return NULL;
+}
+
+static bool each_called_once(void)
+{
+	bool once = true;
+
+	for (size_t i = 0; i < MERGED; i++) {
+		int calls = __atomic_load_n(&merged[i].calls, __ATOMIC_RELAXED);
+
+		CHECK(calls <= 1);
+		once &= calls == 1;
+	}
+	return once;
+}
+
+/* What is in neither domain when the other thread is gone is lost, in both it is invoked twice. */
+static void fork_beside_merge(void)
+{
+	const struct anyrcu_domain_config late = { .size = sizeof(late),
+						   .pending_max = UINT64_MAX,
+						   .delay_us = 1000000 };
+
+	for (int i = 0; i < SCALED(40); i++) {
+		pthread_t t;
+		pid_t pid;
+
+		memset(merged, 0, sizeof(merged));
+		atomic_store(&merging, false);
+		from = anyrcu_domain_create(&source, &late);
+		into = anyrcu_domain_create(&source, NULL);
+		for (size_t k = 0; k < MERGED; k++)
+			anyrcu_domain_call(from, &merged[k].head, merged_called);
+		t = thread_start(merges, NULL);
+		while (!atomic_load(&merging))
+			;
+		usleep(i * 40);
+		pid = fork();
+		if (!pid) {
+			anyrcu_domain_barrier(into);
+			UNTIL(each_called_once());
+			_exit(0);
+		}
+		CHECK(child_ended_well(pid));
+		thread_join(t);
+		anyrcu_domain_destroy(into, NULL);
+		CHECK(each_called_once());
+	}
+}
+
 static const struct test_case cases[] = {
 	CASE(fork_in_synchronize),
 	CASE(fork_in_barrier),
@@ -974,6 +1077,7 @@ static const struct test_case cases[] = {
 	CASE(first_section_in_vfork),
 	CASE(handler_installed_meanwhile),
 	CASE(fork_waits_once),
+	CASE(fork_beside_merge),
 };
 
 int main(int argc, char **argv)

@@ -13,11 +13,13 @@ __thread uint32_t test_point_rseq_turns;
 /* SHUT: the next thread that comes to the point makes it HELD, and stops there for as long. */
 static _Atomic int gates[TEST_POINTS];
 enum { OPEN, SHUT, HELD };
+static _Atomic int reached[TEST_POINTS];
 
 void test_point_reached(enum test_point point)
 {
 	int expected = SHUT;
 
+	atomic_fetch_add(&reached[point], 1);
 	if (!atomic_compare_exchange_strong(&gates[point], &expected, HELD))
 		return;
 	while (atomic_load(&gates[point]) == HELD)
@@ -74,6 +76,229 @@ static void signal_then_removed(void)
 	thread_join(t);
 	CHECK(atomic_load(&calls) == 2);
 }
+
+/* ---- handlers that fork in a thread that is held ---- */
+
+static _Atomic pid_t child;
+static _Atomic bool in_child, ended;
+
+static void forks(int sig)
+{
+	pid_t pid = fork();
+
+	if (pid) {
+		atomic_store(&child, pid);
+		return;
+	}
+	alarm(test_seconds(60));
+	atomic_store(&in_child, true);
+	for (int i = 0; i < TEST_POINTS; i++) {
+		atomic_store(&gates[i], OPEN);
+		atomic_store(&reached[i], 0);
+	}
+}
+
+/* The held thread @t forks in a handler; then it goes on, in both processes. */
+static void fork_in(pthread_t t, _Atomic int *gate)
+{
+	int status;
+
+	handle(SIGABRT, forks, 0);
+	CHECK(!pthread_kill(t, SIGABRT));
+	UNTIL(atomic_load(&child));
+	atomic_store(gate, OPEN);
+	CHECK(waitpid(atomic_load(&child), &status, 0) > 0 && status == 0);
+	atomic_store(&child, 0);
+}
+
+static void *installs(void *arg)
+{
+	struct anyrcu_signal_action action = { .size = sizeof(action), .thread = handled };
+
+	CHECK(!anyrcu_signal_action(SIGRTMIN, &action));
+	if (!atomic_load(&in_child))
+		return NULL;
+	raise(SIGRTMIN);
+	UNTIL(atomic_load(&calls) == 1);
+	CHECK(!anyrcu_signal_action(SIGRTMIN, NULL));
+	_exit(0);
+}
+
+/*
+ * A thread installs an action, whose thread runs already. In the child of a handler that forks
+ * there, signals are handled; in that of another thread, no thread is started for this action.
+ */
+static void fork_before_action_is_in_place(void)
+{
+	_Atomic int *gate = &gates[TEST_POINT_INSTALL];
+	pthread_t t;
+	int status;
+	pid_t pid;
+
+	atomic_store(gate, SHUT);
+	t = thread_start(installs, NULL);
+	UNTIL(atomic_load(gate) == HELD);
+	pid = fork();
+	if (!pid) {
+		anyrcu_barrier();
+		_exit(tasks_count() > 2);
+	}
+	CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+	fork_in(t, gate);
+	thread_join(t);
+	raise(SIGRTMIN);
+	UNTIL(atomic_load(&calls) == 1);
+}
+
+static _Atomic bool busy;
+
+static void is_busy(int sig, const siginfo_t *info)
+{
+	while (atomic_load(&busy))
+		test_sleep_ms(1);
+}
+
+static void *removes(void *arg)
+{
+	CHECK(!anyrcu_signal_action(SIGRTMIN, NULL));
+	if (!atomic_load(&in_child))
+		return NULL;
+	test_sleep_ms(50);
+	_exit(atomic_load(&ended) && atomic_load(&reached[TEST_POINT_TAKEN]));
+}
+
+/*
+ * An action's thread was told to end, and calls the program, or has ended. The child of a handler
+ * that forks in the thread that removes the action gets no signal that was queued; its removal is
+ * over soon, and no thread works for an action that is being freed.
+ */
+static void fork_while_action_is_removed(void)
+{
+	struct anyrcu_signal_action action = { .size = sizeof(action), .thread = is_busy };
+	_Atomic int *gate = &gates[TEST_POINT_RETIRED];
+
+	for (int i = 0; i < 2; i++) {
+		size_t threads = tasks_count();
+		pthread_t t;
+
+		CHECK(!anyrcu_signal_action(SIGRTMIN, &action));
+		atomic_store(&ended, i);
+		atomic_store(&busy, !i);
+		raise(SIGRTMIN);
+		atomic_store(gate, SHUT);
+		t = thread_start(removes, NULL);
+		UNTIL(atomic_load(gate) == HELD);
+		if (i)
+			UNTIL(tasks_count() == threads + 1);
+		fork_in(t, gate);
+		atomic_store(&busy, false);
+		thread_join(t);
+		UNTIL(tasks_count() == threads);
+	}
+}
+
+static _Atomic pthread_t handler_thread;
+
+static void is_asked(int sig, const siginfo_t *info)
+{
+	if (atomic_load(&in_child))
+		_exit(info->si_value.sival_int != 7);
+	atomic_store(&handler_thread, pthread_self());
+	atomic_fetch_add(&calls, 1);
+	is_busy(sig, info);
+}
+
+static void forks_and_sends(int sig)
+{
+	const int signals[] = { SIGRTMIN, SIGUSR1 };
+	sigset_t set;
+
+	forks(sig);
+	if (!atomic_load(&in_child))
+		return;
+	sigemptyset(&set);
+	for (size_t i = 0; i < COUNT(signals); i++)
+		sigaddset(&set, signals[i]);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	CHECK(!sigqueue(getpid(), atomic_load(&busy) ? SIGRTMIN : SIGUSR1,
+			(union sigval){ .sival_int = 7 }));
+}
+
+/*
+ * An action's thread is taking queued signals when a handler forks in it. The child must not handle
+ * those, but one that is sent there afterwards, also if it is a standard signal of which one was
+ * queued in the parent.
+ */
+static void fork_while_signals_are_taken(void)
+{
+	struct anyrcu_signal_action action = { .size = sizeof(action), .thread = is_asked };
+	_Atomic int *gate = &gates[TEST_POINT_COLLECT];
+
+	CHECK(!anyrcu_signal_action(SIGRTMIN, &action) && !anyrcu_signal_action(SIGUSR1, &action));
+	for (int i = 0; i < 2; i++) {
+		int sig = i ? SIGUSR1 : SIGRTMIN, status;
+
+		atomic_store(&calls, 0);
+		atomic_store(&busy, true);
+		raise(sig);
+		UNTIL(atomic_load(&calls) == 1);
+		for (int k = 0; k < 3; k++)
+			raise(sig);
+		handle(SIGABRT, forks_and_sends, 0);
+		atomic_store(gate, SHUT);
+		atomic_store(&busy, false);
+		UNTIL(atomic_load(gate) == HELD);
+		atomic_store(&busy, i == 0); /* which signal the child sends */
+		CHECK(!pthread_kill(atomic_load(&handler_thread), SIGABRT));
+		UNTIL(atomic_load(&child));
+		CHECK(waitpid(atomic_load(&child), &status, 0) > 0 && status == 0);
+		atomic_store(&child, 0);
+		atomic_store(&busy, false);
+		atomic_store(gate, OPEN);
+		UNTIL(atomic_load(&calls) == (i ? 2 : 4));
+	}
+}
+
+static void *raises(void *arg)
+{
+	raise(SIGUSR2);
+	return NULL;
+}
+
+static _Atomic int formers;
+
+static void former(int sig)
+{
+	atomic_fetch_add(&formers, 1);
+}
+
+/*
+ * A handler runs, and has not looked for its action when that is removed: the former handler gets
+ * the signal. If the program puts the library's handler back, signals are lost, which is said.
+ */
+static void signal_while_action_is_removed(void)
+{
+	struct anyrcu_signal_action action = { .size = sizeof(action), .thread = handled };
+	_Atomic int *gate = &gates[TEST_POINT_SIGNAL];
+	struct sigaction ours;
+	pthread_t t;
+
+	handle(SIGUSR2, former, 0);
+	CHECK(!anyrcu_signal_action(SIGUSR2, &action) && !sigaction(SIGUSR2, NULL, &ours));
+	atomic_store(gate, SHUT);
+	t = thread_start(raises, NULL);
+	UNTIL(atomic_load(gate) == HELD);
+	CHECK(!anyrcu_signal_action(SIGUSR2, NULL));
+	CHECK(!atomic_load(&formers));
+	atomic_store(gate, OPEN);
+	thread_join(t);
+	CHECK(atomic_load(&formers) == 1 && !atomic_load(&calls) && !*test_said());
+	CHECK(!sigaction(SIGUSR2, &ours, NULL));
+	raise(SIGUSR2);
+	CHECK(atomic_load(&formers) == 1 && !atomic_load(&calls));
+}
+
+/* ---- exchanges ---- */
 
 /* The thread may run on the @nth CPU of those it may run on now, and there alone. */
 static bool pin(pid_t tid, int nth)
@@ -169,6 +394,10 @@ static void exchange_meanwhile_gathered(void)
 static const struct test_case cases[] = {
 	CASE(exchange_meanwhile_gathered),
 	CASE(signal_then_removed),
+	CASE(fork_before_action_is_in_place),
+	CASE(fork_while_action_is_removed),
+	CASE(fork_while_signals_are_taken),
+	CASE(signal_while_action_is_removed, .says = { "is lost: its action was removed" }),
 };
 
 int main(int argc, char **argv)

@@ -202,6 +202,54 @@ static void ended_worker_is_replaced(void **state)
 	assert_int_equal(get_stats().gp_done, 1);
 }
 
+static struct anyrcu_domain *second;
+
+static void stands_in_and_ends_thread(struct anyrcu_head *head)
+{
+	assert_true(domain_stand_in(second, domain_barrier_begin(second)));
+	ends_thread(head);
+}
+
+/* A callback's barrier had its thread stand in for another domain's worker before. */
+static void worker_that_stood_in_is_replaced(void **state)
+{
+	make(NULL);
+	second = domain;
+	start(NULL);
+	invoked = 0;
+	anyrcu_domain_call(domain, &object[0].head, stands_in_and_ends_thread);
+	if (!setjmp(thread_end)) {
+		run();
+		fail();
+	}
+	assert_int_equal(starts, 2);
+	assert_false(domain_runs(domain) || domain_runs(second));
+	anyrcu_domain_destroy(second, NULL);
+}
+
+/* A task was moving a domain's objects to another: here the domain goes on, unless it is ours. */
+static void domain_of_absent_merger_goes_on(void **state)
+{
+	for (uint64_t merger = 1; merger <= 2; merger++) {
+		bool own = merger == port_id();
+
+		start(NULL);
+		domain->merger = merger;
+		domain->stop = 1;
+		domain->coming = false;
+		domain_fork_child(true);
+		assert_int_equal(domain->merger, own ? merger : 0);
+		assert_int_equal(domain->stop, own);
+		assert_int_equal(starts, own ? 1 : 2);
+		store(&domain->stop, 0);
+		store(&domain->coming, false);
+		store(&domain->wanted, false);
+		starts = 0;
+		anyrcu_domain_destroy(domain, NULL);
+	}
+	domain = NULL;
+}
+
 /* The child of a fork has no worker, but one whose callback has forked. */
 static void child_has_no_workers(void **state)
 {
@@ -378,6 +426,44 @@ static void merged_are_in_order(void **state)
 	domain = NULL;
 }
 
+static void merger_sleeps(void)
+{
+	step++;
+	assert_int_equal(domain_open(domain), 0);
+	assert_null(domain->store.chain);
+	mock.id = 2;
+	port_lock(&domain_lock);
+	assert_true(domain_fork_paused());
+	domain_fork_done();
+	port_unlock(&domain_lock);
+	mock.id = 1;
+}
+
+/* A fork waits until the task that moves objects, of pages or of the chain, sleeps before one. */
+static void merger_pauses(void **state)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		struct anyrcu_domain *from;
+
+		make(NULL);
+		from = domain;
+		from->store.bytes_max = i ? STORE_BYTES_MAX : 0;
+		invoked = step = 0;
+		defer_in_order(0);
+		defer_in_order(1);
+		make(NULL);
+		domains.pause = 1;
+		mock.on_wait = merger_sleeps;
+		anyrcu_domain_destroy(from, domain);
+		mock.on_wait = NULL;
+		assert_int_equal(step, 1);
+		anyrcu_domain_barrier(domain);
+		all_in_order(2);
+		anyrcu_domain_destroy(domain, NULL);
+	}
+	domain = NULL;
+}
+
 int unit_domain_threads(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -387,12 +473,15 @@ int unit_domain_threads(void)
 		TEST(pause_without_worker),
 		TEST(waiters_are_woken),
 		TEST(ended_worker_is_replaced),
+		TEST(worker_that_stood_in_is_replaced),
+		TEST(domain_of_absent_merger_goes_on),
 		TEST(child_has_no_workers),
 		TEST(batch_of_absent_worker_ends),
 		TEST(refused_start_is_tried_again),
 		TEST(next_domain_has_its_own_pause),
 		TEST(retries_take_turns),
 		TEST(merged_are_in_order),
+		TEST(merger_pauses),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,6 +15,10 @@ enum test_point {
 	TEST_POINT_FILL, /* a slot of a page is reserved and not filled */
 	TEST_POINT_INVOKE, /* before a callback, after the cursor has moved */
 	TEST_POINT_TAKEN, /* a handler's thread has looked whether a signal is queued */
+	TEST_POINT_COLLECT, /* it takes the queued signals, and has taken one */
+	TEST_POINT_SIGNAL, /* a handler runs, and has not looked for its action */
+	TEST_POINT_INSTALL, /* an action is complete, and not in place */
+	TEST_POINT_RETIRED, /* an action's thread was told to end */
 	TEST_POINT_SLEEP, /* a worker has its bell number, and has not announced that it sleeps */
 	TEST_POINT_GATHER, /* exchanges are stopped, and their pages still in their places */
 	TEST_POINT_CHOOSE, /* a task has chosen the CPU whose pages it replaces */

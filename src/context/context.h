@@ -77,5 +77,7 @@ extern struct port_lock context_lock;
 void context_fork_child(bool start); /* @start: start the threads of handlers */
 /* The calling thread ends. */
 void context_thread_exit(void);
+/* Have each thread of a handler look whether there is anything to do. Task. */
+void context_wake_all(void);
 
 #endif

@@ -21,9 +21,17 @@
  * The signals that the thread has taken are recorded in the action: if the program ends the thread
  * in the middle, another one continues there.
  *
- * fork(): the child has the actions. Records of signals that it must not handle are freed; see
- * context_fork_child(). Read-side sections of handlers in other threads do not exist there, like
- * those of the threads themselves.
+ * A handler that the kernel had chosen before its action was removed finds no action. The kernel
+ * has the former handler again by then, so our handler sends the signal once more to its thread.
+ *
+ * fork(): the child has the actions, and starts the threads of all that are in the list "threaded".
+ * An action is in it from before its first thread is started until it is freed, so it does not
+ * matter what a handler that forks has interrupted. A thread claims the action before it counts as
+ * arrived; one that finds it claimed ends. So two threads may be started for one action.
+ * The child must not handle what was sent to its parent: a record has the number of the process in
+ * which it was queued, port_forks, and so has "waiting"; the thread drops records of a former one.
+ * So the child changes no queue, which its own thread may be in the middle of taking. Read-side
+ * sections of handlers in other threads do not exist there, like those of the threads themselves.
  */
 #include <anyrcu/context.h>
 #include <anyrcu/rcu.h>
@@ -40,6 +48,7 @@
 struct record {
 	struct record *next;
 	uint32_t used; /* claimed; 0 in no record that was mapped */
+	uint32_t forks; /* port_forks where it was queued */
 	bool mapped;
 	char info[PORT_SIGINFO] __attribute__((aligned(16)));
 };
@@ -57,19 +66,26 @@ struct action {
 
 	struct record *queue;
 	struct record *taken; /* the thread's */
-	uint32_t waiting;
+	uint32_t waiting; /* port_forks + 1 where it was set */
 	uint32_t bell;
 	uint32_t retired; /* to end once the queue is empty */
 	uint32_t ended; /* there is no thread any more */
 	/* the port_id() of the thread; 0: none yet, the first thread that runs takes it */
 	uint64_t worker;
+	/* Under context_lock. The port_id() of the task that installs or removes it; 0: in place. */
+	uint64_t setter;
+	struct action *next; /* of "threaded" */
 	struct record record[RECORDS];
 };
 _Static_assert(sizeof(struct action) <= ANYRCU_PAGE_SIZE << ORDER, "an action fits its pages");
 
 static struct action *actions[PORT_NSIG];
+/*
+ * All actions that have a thread, or are to have one. Under the lock; each change is one store, so
+ * the list is consistent at every instruction.
+ */
+static struct action *threaded;
 struct port_lock context_lock; /* while an action is put in place */
-#define LOOK_AGAIN UINT64_C(100000000)
 
 /* The action whose thread the calling thread is. */
 static PORT_THREAD_LOCAL struct action *mine;
@@ -105,10 +121,11 @@ static void ring(struct action *a)
 
 static void queue(struct action *a, const void *info)
 {
+	uint32_t here = load(&port_forks) + 1;
 	struct record *r;
 
 	port_release(&a->waiting);
-	if (a->sig < STANDARD && xchg(&a->waiting, 1))
+	if (a->sig < STANDARD && xchg(&a->waiting, here) == here)
 		return;
 	r = record_get(a);
 	if (!r) {
@@ -119,6 +136,7 @@ static void queue(struct action *a, const void *info)
 		return;
 	}
 	memcpy(r->info, info, sizeof(r->info));
+	r->forks = here - 1;
 	r->next = load(&a->queue);
 	while (!__atomic_compare_exchange_n(&a->queue, &r->next, r, true, __ATOMIC_SEQ_CST,
 					    __ATOMIC_RELAXED))
@@ -126,27 +144,49 @@ static void queue(struct action *a, const void *info)
 	ring(a);
 }
 
-static void on_signal(int sig, void *info, void *context, uint64_t before)
+static void call(struct action *a, void *info, void *context, uint64_t before)
 {
 	const struct lockdep_ops *ops = load_acquire(&lockdep_ops);
+
+	if (unlikely(ops))
+		ops->signal_enter(a->sig, before | a->blocked | UINT64_C(1) << (a->sig - 1),
+				  a->yields);
+	if (a->hard)
+		a->hard(a->sig, info, context);
+	if (a->hard_late || a->thread)
+		queue(a, info);
+	if (unlikely(ops))
+		ops->signal_exit(before);
+}
+
+/*
+ * The action was removed after the kernel had chosen our handler. Whoever has removed it, or
+ * installs another one, changes the handler first, so the signal does not come back to here; unless
+ * the program has saved our handler, and put it back after the removal.
+ */
+static noinline void pass_on(int sig, const void *info)
+{
+	if ((port_signal_taken(sig) && !load_acquire(&actions[sig])) ||
+	    !port_signal_again(sig, info))
+		port_report("signal %u is lost: its action was removed", (uint64_t)sig);
+}
+
+static void on_signal(int sig, void *info, void *context, uint64_t before)
+{
 	struct action *a;
 
 	context_signals++;
 	compiler_barrier();
+	test_point(SIGNAL);
 	anyrcu_read_lock();
 	a = load_acquire(&actions[sig]);
-	if (unlikely(ops))
-		ops->signal_enter(sig, before | (a ? a->blocked : 0) | UINT64_C(1) << (sig - 1),
-				  a && a->yields);
-	if (a && a->hard)
-		a->hard(sig, info, context);
-	if (a && (a->hard_late || a->thread))
-		queue(a, info);
-	if (unlikely(ops))
-		ops->signal_exit(before);
+	if (likely(a))
+		call(a, info, context, before);
 	anyrcu_read_unlock();
 	compiler_barrier();
 	context_signals--;
+	if (unlikely(!a))
+		pass_on(sig, info);
 }
 
 /* ---- in the thread ---- */
@@ -159,7 +199,8 @@ static void collect(struct action *a)
 		struct record *next = r->next;
 
 		r->next = a->taken;
-		a->taken = r;
+		store_release(&a->taken, r); /* the child of a fork goes on behind any of these */
+		test_point(COLLECT);
 		r = next;
 	}
 }
@@ -167,11 +208,14 @@ static void collect(struct action *a)
 static void handle(struct action *a)
 {
 	struct record *r = a->taken;
+	uint32_t forks = r->forks;
 	siginfo_t info;
 
 	memcpy(&info, r->info, sizeof(info));
-	a->taken = r->next;
+	store(&a->taken, r->next);
 	record_put(r);
+	if (forks != load(&port_forks))
+		return;
 	/*
 	 * acquire: what senders of dropped signals did; release: senders see "waiting" cleared
 	 * before the call begins
@@ -187,8 +231,22 @@ static void handle(struct action *a)
 		a->thread(a->sig, &info);
 }
 
+static bool has_thread(const struct action *a)
+{
+	return a->hard_late || a->thread;
+}
+
 static void action_free(struct action *a)
 {
+	struct action **at = &threaded;
+
+	if (has_thread(a)) {
+		port_lock(&context_lock);
+		while (*at != a)
+			at = &(*at)->next;
+		store(at, a->next);
+		port_unlock(&context_lock);
+	}
 	page_free(a, ORDER);
 }
 
@@ -201,13 +259,14 @@ static void thread_ended(struct action *a)
 static void *thread(void *arg)
 {
 	struct action *a = arg;
-
-	port_thread_arrives();
 	/*
 	 * lost if a handler forked while this thread was being started, and its child has started
 	 * another thread
 	 */
-	if (!cmpxchg(&a->worker, 0, port_id()))
+	bool first = cmpxchg(&a->worker, 0, port_id());
+
+	port_thread_arrives();
+	if (!first)
 		return NULL;
 	mine = a;
 	port_thread_begin(-1, 0);
@@ -239,9 +298,16 @@ static void *thread(void *arg)
 
 /* ---- installing ---- */
 
-static bool threaded(const struct action *a)
+/* If a handler forks meanwhile, its child starts a thread too, and an error is none there. */
+static bool first_thread(struct action *a)
 {
-	return a->hard_late || a->thread;
+	uint32_t forks = load(&port_forks);
+
+	port_lock(&context_lock);
+	a->next = threaded;
+	store(&threaded, a);
+	port_unlock(&context_lock);
+	return !port_thread_start(thread, a, 0) || load(&port_forks) != forks;
 }
 
 static struct action *action_new(int sig, const struct anyrcu_signal_action *from)
@@ -257,7 +323,8 @@ static struct action *action_new(int sig, const struct anyrcu_signal_action *fro
 	a->hard_late = a->hard ? NULL : from->hard;
 	a->thread = from->thread;
 	memcpy(&a->blocked, &from->mask, sizeof(a->blocked));
-	if (threaded(a) && port_thread_start(thread, a, 0)) {
+	a->setter = port_id();
+	if (has_thread(a) && !first_thread(a)) {
 		action_free(a);
 		return NULL;
 	}
@@ -266,12 +333,10 @@ static struct action *action_new(int sig, const struct anyrcu_signal_action *fro
 
 static void action_end(struct action *a)
 {
-	uint32_t process = load(&port_forks);
-
 	if (!a)
 		return;
 	anyrcu_synchronize();
-	if (!threaded(a)) {
+	if (!has_thread(a)) {
 		action_free(a);
 	} else if (mine == a) {
 		store(&a->retired, 2); /* we free it ourselves, when the present call returns */
@@ -286,9 +351,9 @@ static void action_end(struct action *a)
 			anyrcu_thread_offline();
 		store_release(&a->retired, 1);
 		ring(a);
-		/* a fork by a handler in between may have changed the process */
-		while (!load_acquire(&a->ended) && load(&port_forks) == process)
-			port_wait(&a->ended, 0, LOOK_AGAIN);
+		test_point(RETIRED);
+		while (!load_acquire(&a->ended))
+			port_wait(&a->ended, 0, 0);
 		if (online)
 			anyrcu_thread_online();
 		action_free(a);
@@ -311,6 +376,7 @@ int anyrcu_signal_action(int sig, const struct anyrcu_signal_action *action)
 		return -EINVAL;
 	if (action && !(new = action_new(sig, action)))
 		return -EAGAIN;
+	test_point(INSTALL);
 	port_lock(&context_lock);
 	if (!port_signal_hook)
 		port_signal_hook = on_signal;
@@ -323,6 +389,10 @@ int anyrcu_signal_action(int sig, const struct anyrcu_signal_action *action)
 	}
 	if (!new || !done)
 		store_release(&actions[sig], done ? NULL : old);
+	if (new &&done)
+		new->setter = 0;
+	if (old && done)
+		old->setter = port_id();
 	port_unlock(&context_lock);
 	action_end(done ? old : new);
 	return done ? 0 : -EINVAL;
@@ -353,22 +423,16 @@ void context_thread_exit(void)
 }
 
 /*
- * The queue is dropped. A record that the forking handler's interrupted code is about to push, it
- * will still push here.
+ * The thread of an action that an absent task was installing or removing is not needed. One that
+ * has ended, as the action is removed, is not started anew: the task that removes it is this one,
+ * and frees it.
  */
 static void action_fork_child(struct action *a, bool start)
 {
-	struct record *r, *next;
-
-	collect(a);
-	for (r = a->taken; r; r = next) {
-		next = r->next;
-		record_put(r);
-	}
-	a->taken = NULL;
-	store(&a->waiting, 0);
-	if (load(&a->worker) == port_id() || !threaded(a))
+	if (load(&a->worker) == port_id() || (load(&a->setter) && a->setter != port_id()) ||
+	    (load(&a->retired) && load(&a->ended)))
 		return;
+	store(&a->ended, 0);
 	store(&a->worker, 0);
 	if (start)
 		restart(a);
@@ -376,10 +440,17 @@ static void action_fork_child(struct action *a, bool start)
 		thread_ended(a);
 }
 
+void context_wake_all(void)
+{
+	port_lock(&context_lock);
+	for (struct action *a = threaded; a; a = a->next)
+		ring(a);
+	port_unlock(&context_lock);
+}
+
 void context_fork_child(bool start)
 {
 	context_tid_kept = 0;
-	for (int sig = 1; sig < PORT_NSIG; sig++)
-		if (actions[sig])
-			action_fork_child(actions[sig], start);
+	for (struct action *a = threaded; a; a = a->next)
+		action_fork_child(a, start);
 }

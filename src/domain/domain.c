@@ -123,7 +123,9 @@ void anyrcu_domain_destroy(struct anyrcu_domain *d, struct anyrcu_domain *into)
 		return;
 	gp_may_wait("anyrcu_domain_destroy()");
 	online = gp_waits_begin();
-	if (!into)
+	if (into)
+		store(&d->merger, port_id());
+	else
 		anyrcu_domain_barrier(d);
 	domain_stop(d);
 	if (into)
@@ -153,6 +155,7 @@ static struct anyrcu_domain *domain_alloc(void)
 		port_yield(round);
 	memset(d, 0, offsetof(struct anyrcu_domain, worker));
 	d->asleep = AWAKE;
+	d->merger = 0;
 	d->pause = d->paused = 0;
 	d->coming = false;
 	d->batch = NULL;

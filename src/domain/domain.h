@@ -11,9 +11,9 @@ enum { DOMAIN_EINVAL = 1, DOMAIN_ENOMEM };
 /* Make a domain that has no worker yet. Task. 0 or one of the above. */
 int domain_make(struct anyrcu_domain **out, const struct anyrcu_source *source,
 		const struct anyrcu_domain_config *config);
-/* Free a domain that is empty and has no worker. Task. */
-/* Have the worker, if there is one, leave; returns when it has. */
+/* Have the worker, if there is one, leave; returns when it has. Task. */
 void domain_stop(struct anyrcu_domain *d);
+/* Free a domain that is empty and has no worker. Task. */
 void domain_unmake(struct anyrcu_domain *d);
 /*
  * Start a worker, by port_thread_start() or a function like it, unless there is one or one was

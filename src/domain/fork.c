@@ -48,7 +48,8 @@ void domain_fork_done(void)
 
 /*
  * A batch that an absent worker had begun is continued where it was. A barrier's caller that stood
- * in for a worker is not replaced.
+ * in for a worker is not replaced. If an absent task was moving a domain's objects to another
+ * domain, the domain goes on with those that it has.
  */
 void domain_fork_child(bool start)
 {
@@ -62,6 +63,10 @@ void domain_fork_child(bool start)
 		if (load(&d->ended) != load(&d->begun))
 			store(&d->force, 1);
 		store(&d->worker, 0);
+		if (d->merger && d->merger != port_id()) {
+			d->merger = 0;
+			store(&d->stop, 0);
+		}
 	}
 	domain_fork_done();
 	for (struct anyrcu_domain *d = domains.first; d; d = d->next) {

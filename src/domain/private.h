@@ -53,6 +53,7 @@ struct anyrcu_domain {
 	bool stands_in; /* the worker is a barrier's caller; only that caller writes it */
 	bool coming; /* a thread was started and does not run yet; a hint */
 	uint32_t stop;
+	uint64_t merger; /* port_id() of the task that moves its objects to another domain, or 0 */
 	uint32_t pause; /* how many callers want the worker to pause */
 	uint32_t paused;
 

@@ -7,7 +7,11 @@
 #define AHEAD 32 /* slots that are prefetched ahead of the callback; see drain.c */
 #define PAUSE_MAX UINT64_C(1000000000)
 
-static PORT_THREAD_LOCAL struct anyrcu_domain *mine; /* if the calling thread is its worker */
+/*
+ * Of how many domains the calling thread is the worker: a callback's barrier may make it stand in
+ * for that of a second domain.
+ */
+static PORT_THREAD_LOCAL uint32_t serves;
 
 static void batch_chain(struct anyrcu_head *h, struct anyrcu_head **batch)
 {
@@ -243,7 +247,7 @@ static bool claim(struct anyrcu_domain *d, bool stands_in)
 	if (load(&d->worker) || !cmpxchg(&d->worker, 0, port_id()))
 		return false;
 	d->stands_in = stands_in;
-	mine = d;
+	serves++;
 	full_fence(); /* between the change of "worker" and the loads of "stop" */
 	return true;
 }
@@ -251,7 +255,7 @@ static bool claim(struct anyrcu_domain *d, bool stands_in)
 /* Stop being the worker. The last accesses that need the domain to exist. */
 static void leave(struct anyrcu_domain *d)
 {
-	mine = NULL;
+	serves--;
 	d->stands_in = false;
 	store_release(&d->worker, 0);
 	event_signal(&d->over);
@@ -398,7 +402,7 @@ void domain_retry(void)
 {
 	struct anyrcu_domain *without = NULL;
 
-	if (likely(!load(&domains.failing)) || mine)
+	if (likely(!load(&domains.failing)) || serves)
 		return;
 	store(&domains.failing, false);
 	port_lock(&domain_lock);
@@ -414,18 +418,29 @@ void domain_retry(void)
 		domain_restart(without);
 }
 
+static struct anyrcu_domain *served(void)
+{
+	struct anyrcu_domain *d;
+
+	port_lock(&domain_lock);
+	for (d = domains.first; d && !domain_is_worker(d); d = d->next)
+		;
+	port_unlock(&domain_lock);
+	return d;
+}
+
 /* A callback has ended the worker: start another one, or the next barrier does its work. */
 void domain_thread_exit(void)
 {
-	struct anyrcu_domain *d = mine;
+	struct anyrcu_domain *d;
 
-	if (!d || !domain_is_worker(d))
-		return;
-	store_tells(&d->store, STORE_INVOKED, NULL);
-	leave(d);
-	store(&d->start_at, 0);
-	if (load(&d->wanted))
-		domain_restart(d);
+	while (serves && (d = served())) {
+		store_tells(&d->store, STORE_INVOKED, NULL);
+		leave(d);
+		store(&d->start_at, 0);
+		if (load(&d->wanted))
+			domain_restart(d);
+	}
 }
 
 void domain_wake_all(void)
@@ -446,9 +461,20 @@ static void append_unmarked(struct anyrcu_domain *d, struct anyrcu_head *head)
 	domain_append(d, head, func, 0);
 }
 
-/* The pending objects of a stopped domain move to another. */
+static void pause_merger(struct anyrcu_domain *d)
+{
+	if (unlikely(pauses(d)))
+		sleep_paused(d);
+}
+
+/*
+ * The pending objects of a stopped domain move to another. The caller does it as the domain's
+ * worker, so that a fork waits until it pauses between two objects.
+ */
 void domain_merge(struct anyrcu_domain *d, struct anyrcu_domain *into)
 {
+	for (unsigned round = 0; !claim(d, true); round++)
+		port_yield(round);
 	while (d->batch || d->batch_chain || collect(d)) {
 		if (!d->ready)
 			anyrcu_synchronize(); /* see make_ready() */
@@ -460,6 +486,7 @@ void domain_merge(struct anyrcu_domain *d, struct anyrcu_domain *into)
 			for (uint32_t n = store_used(p); p->cursor < n; p->cursor += width) {
 				uintptr_t *slot = &p->word[p->cursor], word = load_acquire(slot);
 
+				pause_merger(d);
 				if (word && p->open.key == KEY_WIDE)
 					domain_append(into, (struct anyrcu_head *)slot[1], word,
 						      slot[3]);
@@ -472,8 +499,10 @@ void domain_merge(struct anyrcu_domain *d, struct anyrcu_domain *into)
 		while (d->batch_chain) {
 			struct anyrcu_head *head = d->batch_chain;
 
+			pause_merger(d);
 			d->batch_chain = head->next;
 			append_unmarked(into, head);
 		}
 	}
+	leave(d);
 }

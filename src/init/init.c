@@ -243,6 +243,7 @@ static void thread_exit(void)
 	if (port_main_ends()) {
 		defer_wake(true);
 		domain_wake_all();
+		context_wake_all();
 	}
 	defer_thread_exit();
 	worker_thread_exit();
@@ -275,8 +276,10 @@ static void fork_prepare(void)
 static void fork_parent(void)
 {
 	lockdep_fork_parent();
-	defer_fork_done();
-	domain_fork_done();
+	if (!port_fork_nested()) { /* the outer one still relies on the pause */
+		defer_fork_done();
+		domain_fork_done();
+	}
 	port_fork_end(locks);
 }
 

@@ -140,6 +140,13 @@ void port_signals_restore(uint64_t former);
 extern void (*port_signal_hook)(int sig, void *info, void *context, uint64_t before);
 bool port_signal_take(int sig, const void *mask);
 void port_signal_leave(int sig);
+/*
+ * port_signal_taken(): would the system run port_signal_hook() for the signal now? Any context.
+ * port_signal_again(): send a signal that the hook was called with, and that is blocked, to the
+ * calling thread once more. False: the system refuses. Any context; a system call each.
+ */
+bool port_signal_taken(int sig);
+bool port_signal_again(int sig, const void *info);
 
 /* ---- fences in other threads ---- */
 

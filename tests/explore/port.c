@@ -345,6 +345,16 @@ void port_signal_leave(int sig)
 {
 }
 
+bool port_signal_taken(int sig)
+{
+	return false;
+}
+
+bool port_signal_again(int sig, const void *info)
+{
+	return false;
+}
+
 /* ---- fences ---- */
 
 void port_fence_all(void)

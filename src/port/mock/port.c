@@ -277,6 +277,16 @@ void port_signal_leave(int sig)
 {
 }
 
+bool port_signal_taken(int sig)
+{
+	return false;
+}
+
+bool port_signal_again(int sig, const void *info)
+{
+	return false;
+}
+
 void port_sleep(uint64_t ns)
 {
 	port_wait(NULL, 0, ns);

@@ -19,6 +19,8 @@ void port_process(void);
  */
 void port_fork_begin(struct port_lock *const *locks, bool (*others_paused)(void));
 bool port_fork_complete(void);
+/* Has this fork's handler interrupted the handlers of another fork of the same thread? */
+bool port_fork_nested(void);
 void port_fork_end(struct port_lock *const *locks);
 /* Record that this process is the child of such a fork. */
 void port_fork_child(void);

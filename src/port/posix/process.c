@@ -163,6 +163,11 @@ void port_fork_begin(struct port_lock *const *locks, bool (*others_paused)(void)
 	}
 }
 
+bool port_fork_nested(void)
+{
+	return forking.depth > 1;
+}
+
 bool port_fork_complete(void)
 {
 	return !forking.incomplete;

@@ -54,3 +54,17 @@ void port_signal_leave(int sig)
 	signals[sig].taken = false;
 	errno = saved;
 }
+
+bool port_signal_taken(int sig)
+{
+	struct sigaction now;
+	int saved = errno, err = sigaction(sig, NULL, &now);
+
+	errno = saved;
+	return !err && now.sa_flags & SA_SIGINFO && now.sa_sigaction == on_signal;
+}
+
+bool port_signal_again(int sig, const void *info)
+{
+	return !sys(SYS_rt_tgsigqueueinfo, getpid(), port_tid(), sig, info);
+}

@@ -50,13 +50,16 @@ static uint64_t started;
 static uint32_t arrived;
 
 /*
- * The main thread has called pthread_exit(). libc ends the process when its last thread ends, which
- * does not happen while our threads exist. So from then on our threads check, whenever they sleep,
- * whether there are any others; the one that finds none calls exit(). An exit handler may end it:
- * then another one does.
+ * If the main thread calls pthread_exit(), libc ends the process when its last thread ends, which
+ * does not happen while our threads exist. So from then on our threads check, while they sleep,
+ * whether there are any others; the one that finds none has a new thread call exit(), as an exit
+ * handler may wait for any of ours. An exit handler may end that thread: then another one follows.
+ * If another than the main thread has loaded the library, nothing tells us of the main thread's
+ * end: our threads check for it too, but not often.
  */
-static bool main_ended;
-static uint64_t ending; /* the port_id() of the one that has called exit() */
+static enum { MAIN_TELLS, MAIN_UNKNOWN, MAIN_ENDED } main_thread;
+static uint64_t looked; /* when one of our threads has last checked */
+static uint64_t ending; /* the port_id() of the thread that calls exit() */
 
 /*
  * The forking thread may be one of ours; in the child it is the program's, and may unblock signals.
@@ -67,13 +70,15 @@ void thread_fork_child(void)
 	store(&threads, 0);
 	store(&started, (uint64_t)(load(&port_forks) + 1) << 32);
 	store(&arrived, 0);
-	store(&main_ended, false); /* the forking thread is the main one now */
+	store(&main_thread, MAIN_TELLS); /* the forking thread is the main one now */
 	store(&ending, 0);
 }
 
 /* ---- sleeping ---- */
 
-#define LOOK 20000000 /* nanoseconds between two looks for other threads */
+/* nanoseconds between two looks for other threads */
+#define LOOK UINT64_C(20000000)
+#define LOOK_SELDOM UINT64_C(1000000000)
 
 static bool others_live(void)
 {
@@ -88,28 +93,56 @@ static bool others_live(void)
 	return err || task.st_nlink - 3 > load(&threads);
 }
 
+static struct timespec timespec(uint64_t ns)
+{
+	return (struct timespec){ .tv_sec = ns / NS_PER_S, .tv_nsec = ns % NS_PER_S };
+}
+
+static void *end_process(void *unused)
+{
+	store(&ending, port_id());
+	port_thread_begin(-1, 0);
+	port_thread_arrives();
+	exit(0);
+}
+
+static void look_for_end(uint64_t often)
+{
+	uint64_t now = port_now();
+
+	if (now - load(&looked) < often)
+		return;
+	store(&looked, now);
+	if (!process_main_dead())
+		return;
+	store(&main_thread, MAIN_ENDED);
+	if (!others_live() && cmpxchg(&ending, UINT64_C(0), port_id()) &&
+	    port_thread_start(end_process, NULL, 0))
+		exit(0);
+}
+
 static void wait_to_end(uint32_t *word, uint32_t value, uint64_t ns)
 {
-	struct timespec t = { .tv_nsec = ns && ns < LOOK ? ns : LOOK };
+	uint64_t often = load(&main_thread) == MAIN_ENDED ? LOOK : LOOK_SELDOM;
+	struct timespec t = timespec(ns && ns < often ? ns : often);
 
 	sys(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, &t, NULL, 0);
-	if (process_main_dead() && !others_live() && cmpxchg(&ending, UINT64_C(0), port_id()))
-		exit(0);
+	look_for_end(often);
 }
 
 bool port_main_ends(void)
 {
 	if (port_tid() != (uint32_t)getpid())
 		return false;
-	store(&main_ended, true);
+	store(&main_thread, MAIN_ENDED);
 	return true;
 }
 
 void port_wait(uint32_t *word, uint32_t value, uint64_t ns)
 {
-	struct timespec t = { .tv_sec = ns / NS_PER_S, .tv_nsec = ns % NS_PER_S };
+	struct timespec t = timespec(ns);
 
-	if (unlikely(thread_ours && load(&main_ended)))
+	if (unlikely(thread_ours && load(&main_thread) != MAIN_TELLS))
 		wait_to_end(word, value, ns);
 	else
 		sys(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, ns ? &t : NULL, NULL, 0);
@@ -128,7 +161,7 @@ void port_wake_one(uint32_t *word)
 void port_sleep(uint64_t ns)
 {
 	uint64_t until = port_now() + ns;
-	struct timespec t = { .tv_sec = until / NS_PER_S, .tv_nsec = until % NS_PER_S };
+	struct timespec t = timespec(until);
 
 	while ((int64_t)(until - port_now()) > 0)
 		if (sys(SYS_clock_nanosleep, CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) != 0)
@@ -180,6 +213,8 @@ static void on_exit_key(void *unused)
 __attribute__((constructor(101))) static void exit_key_make(void)
 {
 	exit_key_ready = pthread_key_create(&exit_key, on_exit_key) == 0;
+	if (port_tid() != (uint32_t)getpid())
+		main_thread = MAIN_UNKNOWN;
 }
 
 #define EXIT_SIZE 64 /* bytes of exit(), a short function that calls all others */
