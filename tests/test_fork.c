@@ -416,6 +416,22 @@ static void main_exits_with_action(void)
 	pthread_exit(NULL);
 }
 
+static void ends_first_thread(void)
+{
+	static bool ended;
+
+	if (!ended) {
+		ended = true;
+		pthread_exit(NULL);
+	}
+}
+
+static void main_exits_and_handler_ends_thread(void)
+{
+	atexit(ends_first_thread);
+	pthread_exit(NULL);
+}
+
 static struct anyrcu_domain *left;
 
 static void destroy_left(void)
@@ -464,6 +480,8 @@ static void main_ends_by_pthread_exit(void)
 	status = run(main_exits_with_action);
 	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 	status = run(main_exits_and_handler_destroys);
+	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	status = run(main_exits_and_handler_ends_thread);
 	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 	status = run(callbacks_end_threads);
 	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);

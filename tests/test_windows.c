@@ -84,31 +84,49 @@ static _Atomic bool in_child, ended;
 
 static void forks(int sig)
 {
-	pid_t pid = fork();
+	pid_t pid;
 
+	for (int i = 0; i < TEST_POINTS; i++)
+		atomic_store(&reached[i], 0);
+	pid = fork();
 	if (pid) {
 		atomic_store(&child, pid);
 		return;
 	}
 	alarm(test_seconds(60));
 	atomic_store(&in_child, true);
-	for (int i = 0; i < TEST_POINTS; i++) {
+	for (int i = 0; i < TEST_POINTS; i++)
 		atomic_store(&gates[i], OPEN);
-		atomic_store(&reached[i], 0);
-	}
+}
+
+static void ended_well(pid_t pid)
+{
+	int status;
+
+	CHECK(waitpid(pid, &status, 0) == pid && status == 0);
 }
 
 /* The held thread @t forks in a handler; then it goes on, in both processes. */
 static void fork_in(pthread_t t, _Atomic int *gate)
 {
-	int status;
-
 	handle(SIGABRT, forks, 0);
 	CHECK(!pthread_kill(t, SIGABRT));
 	UNTIL(atomic_load(&child));
 	atomic_store(gate, OPEN);
-	CHECK(waitpid(atomic_load(&child), &status, 0) > 0 && status == 0);
+	ended_well(atomic_load(&child));
 	atomic_store(&child, 0);
+}
+
+/* No thread serves an action there that an absent thread was installing or removing. */
+static void child_has_only_worker(void)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		anyrcu_barrier();
+		_exit(tasks_count() > 2);
+	}
+	ended_well(pid);
 }
 
 static void *installs(void *arg)
@@ -132,22 +150,26 @@ static void fork_before_action_is_in_place(void)
 {
 	_Atomic int *gate = &gates[TEST_POINT_INSTALL];
 	pthread_t t;
-	int status;
-	pid_t pid;
 
 	atomic_store(gate, SHUT);
 	t = thread_start(installs, NULL);
 	UNTIL(atomic_load(gate) == HELD);
-	pid = fork();
-	if (!pid) {
-		anyrcu_barrier();
-		_exit(tasks_count() > 2);
-	}
-	CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+	child_has_only_worker();
 	fork_in(t, gate);
 	thread_join(t);
-	raise(SIGRTMIN);
-	UNTIL(atomic_load(&calls) == 1);
+	/* It is in place. */
+	for (int i = 0; i < 2; i++) {
+		pid_t pid = i ? -1 : fork();
+
+		if (pid <= 0) {
+			raise(SIGRTMIN);
+			UNTIL(atomic_load(&calls) == 1);
+		}
+		if (!pid)
+			_exit(0);
+		if (pid > 0)
+			ended_well(pid);
+	}
 }
 
 static _Atomic bool busy;
@@ -190,11 +212,73 @@ static void fork_while_action_is_removed(void)
 		UNTIL(atomic_load(gate) == HELD);
 		if (i)
 			UNTIL(tasks_count() == threads + 1);
+		child_has_only_worker();
 		fork_in(t, gate);
 		atomic_store(&busy, false);
 		thread_join(t);
 		UNTIL(tasks_count() == threads);
 	}
+}
+
+/* A thread has removed an action, and waits for a reader before it tells its thread to end. */
+static void fork_while_removal_waits(void)
+{
+	struct anyrcu_signal_action action = { .size = sizeof(action), .thread = is_busy };
+	struct sigaction ours, now;
+	struct holder h;
+	pthread_t t;
+
+	CHECK(!anyrcu_signal_action(SIGRTMIN, &action) && !sigaction(SIGRTMIN, NULL, &ours));
+	holder_enter(&h);
+	t = thread_start(removes, NULL);
+	do
+		CHECK(!sigaction(SIGRTMIN, NULL, &now));
+	while (now.sa_sigaction == ours.sa_sigaction);
+	child_has_only_worker();
+	holder_leave(&h);
+	thread_join(t);
+}
+
+static _Atomic bool removed;
+
+static void *removes_busy(void *arg)
+{
+	CHECK(!anyrcu_signal_action(SIGRTMIN, NULL));
+	atomic_store(&removed, true);
+	return NULL;
+}
+
+/* A child that starts no threads leaves the action without one. Its own child starts it again. */
+static void thread_comes_back(void)
+{
+	struct anyrcu_signal_action action = { .size = sizeof(action), .thread = is_busy };
+	pid_t pid;
+
+	CHECK(!anyrcu_signal_action(SIGRTMIN, &action));
+	pid = _Fork();
+	if (pid) {
+		ended_well(pid);
+		return;
+	}
+	anyrcu_synchronize();
+	pid = fork();
+	if (!pid) {
+		pthread_t t;
+
+		alarm(test_seconds(60));
+		atomic_store(&busy, true);
+		atomic_store(&reached[TEST_POINT_COLLECT], 0);
+		raise(SIGRTMIN);
+		UNTIL(atomic_load(&reached[TEST_POINT_COLLECT]));
+		t = thread_start(removes_busy, NULL);
+		test_sleep_ms(50);
+		CHECK(!atomic_load(&removed));
+		atomic_store(&busy, false);
+		thread_join(t);
+	} else {
+		ended_well(pid);
+	}
+	_exit(0);
 }
 
 static _Atomic pthread_t handler_thread;
@@ -236,7 +320,7 @@ static void fork_while_signals_are_taken(void)
 
 	CHECK(!anyrcu_signal_action(SIGRTMIN, &action) && !anyrcu_signal_action(SIGUSR1, &action));
 	for (int i = 0; i < 2; i++) {
-		int sig = i ? SIGUSR1 : SIGRTMIN, status;
+		int sig = i ? SIGUSR1 : SIGRTMIN;
 
 		atomic_store(&calls, 0);
 		atomic_store(&busy, true);
@@ -251,7 +335,7 @@ static void fork_while_signals_are_taken(void)
 		atomic_store(&busy, i == 0); /* which signal the child sends */
 		CHECK(!pthread_kill(atomic_load(&handler_thread), SIGABRT));
 		UNTIL(atomic_load(&child));
-		CHECK(waitpid(atomic_load(&child), &status, 0) > 0 && status == 0);
+		ended_well(atomic_load(&child));
 		atomic_store(&child, 0);
 		atomic_store(&busy, false);
 		atomic_store(gate, OPEN);
@@ -396,7 +480,9 @@ static const struct test_case cases[] = {
 	CASE(signal_then_removed),
 	CASE(fork_before_action_is_in_place),
 	CASE(fork_while_action_is_removed),
+	CASE(fork_while_removal_waits),
 	CASE(fork_while_signals_are_taken),
+	CASE(thread_comes_back),
 	CASE(signal_while_action_is_removed, .says = { "is lost: its action was removed" }),
 };
 
