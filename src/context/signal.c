@@ -72,7 +72,7 @@ struct action {
 	uint32_t ended; /* there is no thread any more */
 	/* the port_id() of the thread; 0: none yet, the first thread that runs takes it */
 	uint64_t worker;
-	/* Under context_lock. The port_id() of the task that installs or removes it; 0: in place. */
+	/* Under the lock: the port_id() of the task that installs or removes it; 0: in place */
 	uint64_t setter;
 	struct action *next; /* of "threaded" */
 	struct record record[RECORDS];
