@@ -6,8 +6,10 @@
 #include <dlfcn.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -37,11 +39,21 @@ static void *loads(void *arg)
 	return NULL;
 }
 
-static pthread_t main_thread;
+static bool main_is_dead(void)
+{
+	char stat[512] = "";
+	FILE *f = fopen("/proc/self/stat", "r");
+
+	if (!f || !fgets(stat, sizeof(stat), f))
+		die("/proc/self/stat");
+	fclose(f);
+	return strstr(stat, ") Z");
+}
 
 static void *loads_late(void *arg)
 {
-	pthread_join(main_thread, NULL);
+	while (!main_is_dead())
+		usleep(1000);
 	if (!dlopen(path, RTLD_NOW | RTLD_LOCAL))
 		die("load by a thread that is left alone");
 	return NULL;
@@ -55,7 +67,6 @@ static void load_after_main(void)
 	pid_t pid = fork();
 
 	if (!pid) {
-		main_thread = pthread_self();
 		if (pthread_create(&t, NULL, loads_late, NULL))
 			die("thread");
 		pthread_exit(NULL);
