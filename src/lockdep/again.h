@@ -92,6 +92,97 @@ static inline __attribute__((always_inline)) bool acquire_again(struct thread *t
 	return true;
 }
 
+/* The wait type that is still allowed with a lock of @type held on top of @below. */
+static inline uint8_t limit_with(struct thread *t, const struct held *below,
+				 const struct anyrcu_lock_type *type)
+{
+	return least(below ? below->limit : t->limit,
+		     wait_type(inner_of(type)) ?: ANYRCU_WAIT_SLEEP);
+}
+
+/*
+ * Chains of different contexts differ, and those of a process before and after its second thread.
+ */
+static inline uint64_t chain_with(struct thread *t, const struct held *below, unsigned class,
+				  uint32_t generation, unsigned how)
+{
+	uint64_t mine = (host->by_instance ? (uint64_t)generation << 32 : class) | (uint64_t)how
+											   << 16;
+
+	return below ? mix(below->chain, mine) :
+		       mix(t->handles << 8 ^ (t->limit | (alone() ? 128 : 0)) ^
+				   (uint64_t)t->once_chain << 40,
+			   mine);
+}
+
+/*
+ * Would validate() neither report nor learn anything? If the host does not report masks, validate()
+ * is called in any case, as it looks up the mask at intervals.
+ */
+static inline bool is_old(struct thread *t, const struct held *below, unsigned class,
+			  uint64_t chain, unsigned how, uint8_t outer)
+{
+	const struct class *c = &tables->class[class];
+	bool reads = READS(how) != 0, tries = how & ANYRCU_LOCK_TRY;
+	uint8_t allowed = below ? below->limit : t->limit;
+
+	if (!host->masks_told || t->preempt || (!tries && outer > allowed))
+		return false;
+	if ((signals_open(t) & ~load(&c->use[HELD_OPEN][reads])) |
+	    (tries ? 0 : t->handles & ~load(&c->use[USED_IN][reads])))
+		return false;
+	return (!below && host->by_instance) || chain_known(chain);
+}
+
+/* Those of an entry whose class has this number, put together without a detour by memory. */
+static inline uint64_t facts_of(uint64_t number, unsigned how, uint8_t limit, uint32_t generation)
+{
+	return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ?
+		       number | (uint64_t)how << 16 | (uint64_t)limit << 24 |
+			       (uint64_t)generation << 32 :
+		       number << 48 | (uint64_t)how << 40 | (uint64_t)limit << 32 | generation;
+}
+
+/*
+ * The same, for an acquisition that is not remembered, but for which is_old() finds nothing new. It
+ * reads what held_acquire() reads, and as that does, so a handler in between does no more harm;
+ * what only others need is left out. If something else is remembered already, it is rarely
+ * replaced, as a lock that is one of many would push out those that are taken all the time; and by
+ * lot, as otherwise it might be always the same one of a loop.
+ */
+static inline __attribute__((always_inline)) bool acquire_known(struct thread *t, const void *lock,
+								const struct anyrcu_lock_type *type,
+								unsigned how, const void *ip)
+{
+	const struct lock_slot *slot = lock_find(lock);
+	uint32_t depth = t->depth, generation;
+	const struct held *below = NULL;
+	struct held n = { .lock = lock, .ip = ip };
+	const struct key *key;
+	unsigned class;
+
+	if (unlikely(!slot || (t->odd[0] | t->odd[1]) || depth >= 16))
+		return false;
+	if (depth && unlikely(!(below = &t->held[depth - 1])->class))
+		return false;
+	key = &tables->key[load(&slot->key)];
+	class = load_acquire(&key->class[0]);
+	if (unlikely(key->type != type || class <= UNVALIDATED))
+		return false;
+	generation = load(&slot->generation);
+	n.facts = facts_of(class, how, limit_with(t, below, type), generation);
+	n.chain = chain_with(t, below, class, generation, how);
+	if (unlikely(!is_old(t, below, class, n.chain, how, wait_type(type->wait_outer))))
+		return false;
+	push(t, &n);
+	if (!(how & ANYRCU_LOCK_TRY))
+		took(t, lock, ip);
+	t->lot = t->lot * 1664525 + 1013904223;
+	if (unlikely(t->lot < UINT32_MAX / 32 || !checked_place(t, lock)->key))
+		checked_remember(t, &t->held[depth], slot, type);
+	return true;
+}
+
 /* As lockdep_release(). False: the lock is not the topmost, and nothing was done. */
 static inline __attribute__((always_inline)) bool release_topmost(struct thread *t,
 								  const void *lock)

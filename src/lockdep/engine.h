@@ -117,6 +117,7 @@ struct thread {
 		uint64_t odd[2];
 	};
 	uint32_t nchecked; /* how often checked[] was written */
+	uint32_t lot; /* see acquire_known() */
 	uint32_t beyond; /* held, but not in held[] */
 	uint32_t unnested;
 	uint32_t looks;
@@ -337,7 +338,21 @@ uint32_t trace_here(void);
  */
 uint32_t trace_of(const struct held *p, const struct held *n);
 
-bool chain_known(uint64_t chain); /* also without the lock */
+#define CHAIN_PROBES 64
+/* Was this chain checked? Also without the lock. */
+static inline bool chain_known(uint64_t chain)
+{
+	for (unsigned i = 0; i < CHAIN_PROBES; i++) {
+		uint64_t found = load(&tables->chain[(chain + i) % CHAINS]);
+
+		if (found == chain)
+			return true;
+		if (!found)
+			return false;
+	}
+	return false;
+}
+
 /*
  * @t is about to hold @h, on top of its held locks: check whether that is allowed, and remember it.
  * If it holds @nest it may nest the class.
@@ -488,6 +503,9 @@ void held_over(struct thread *t, struct held *p, struct held *n);
 void held_acquire(struct thread *t, const void *lock, const struct anyrcu_lock_type *type,
 		  unsigned how, unsigned subclass, const void *nest, const void *ip);
 void held_remove(struct thread *t, uint32_t i);
+/* Remember the acquisition of entry @n. */
+void checked_remember(struct thread *t, const struct held *n, const struct lock_slot *slot,
+		      const struct anyrcu_lock_type *type);
 /* Forget the remembered acquisitions. */
 void checked_forget(struct thread *t);
 /* The entry of the calling thread for a lock. */

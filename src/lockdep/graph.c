@@ -313,21 +313,6 @@ static void depend(struct thread *t, struct held *p, struct held *n)
 	tables->class[n->class].before = i;
 }
 
-#define CHAIN_PROBES 64
-
-bool chain_known(uint64_t chain)
-{
-	for (unsigned i = 0; i < CHAIN_PROBES; i++) {
-		uint64_t found = load(&tables->chain[(chain + i) % CHAINS]);
-
-		if (found == chain)
-			return true;
-		if (!found)
-			return false;
-	}
-	return false;
-}
-
 /* The table of checked chains is a cache: when it is full, empty it. */
 static void chain_add(uint64_t chain)
 {

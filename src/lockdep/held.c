@@ -69,29 +69,6 @@ static void look_at_mask(struct thread *t)
 		t->blocked = port_signals_blocked();
 }
 
-/* The wait type that is still allowed with a lock of @type held on top of @below. */
-static inline uint8_t limit_with(struct thread *t, const struct held *below,
-				 const struct anyrcu_lock_type *type)
-{
-	return least(below ? below->limit : t->limit,
-		     wait_type(inner_of(type)) ?: ANYRCU_WAIT_SLEEP);
-}
-
-/*
- * Chains of different contexts differ, and those of a process before and after its second thread.
- */
-static inline uint64_t chain_with(struct thread *t, const struct held *below, unsigned class,
-				  uint32_t generation, unsigned how)
-{
-	uint64_t mine = (host->by_instance ? (uint64_t)generation << 32 : class) | (uint64_t)how
-											   << 16;
-
-	return below ? mix(below->chain, mine) :
-		       mix(t->handles << 8 ^ (t->limit | (alone() ? 128 : 0)) ^
-				   (uint64_t)t->once_chain << 40,
-			   mine);
-}
-
 static void link_up(struct thread *t, struct held *n, struct held *below)
 {
 	n->limit = n->class == UNVALIDATED ?
@@ -115,25 +92,6 @@ static noinline void validate(struct thread *t, struct held *n, const struct hel
 	held_use(t, n, tries ? 0 : t->handles, signals_open(t));
 	if ((below || !host->by_instance) && unlikely(!chain_known(n->chain)))
 		chain_slow(t, n, nest);
-}
-
-/*
- * Would validate() neither report nor learn anything? If the host does not report masks, validate()
- * is called in any case, as it looks up the mask at intervals.
- */
-static inline bool is_old(struct thread *t, const struct held *below, unsigned class,
-			  uint64_t chain, unsigned how, uint8_t outer)
-{
-	const struct class *c = &tables->class[class];
-	bool reads = READS(how) != 0, tries = how & ANYRCU_LOCK_TRY;
-	uint8_t allowed = below ? below->limit : t->limit;
-
-	if (!host->masks_told || t->preempt || (!tries && outer > allowed))
-		return false;
-	if ((signals_open(t) & ~load(&c->use[HELD_OPEN][reads])) |
-	    (tries ? 0 : t->handles & ~load(&c->use[USED_IN][reads])))
-		return false;
-	return (!below && host->by_instance) || chain_known(chain);
 }
 
 /* The entries from @i on now belong to another context: compute their limits and chains anew. */
@@ -176,22 +134,22 @@ noinline void held_clean(struct thread *t)
 			held_remove(t, i);
 }
 
-static noinline void remember(struct thread *t, const struct held *n, const struct held *below,
-			      const struct lock_slot *slot, const struct anyrcu_lock_type *type)
+void checked_remember(struct thread *t, const struct held *n, const struct lock_slot *slot,
+		      const struct anyrcu_lock_type *type)
 {
 	struct checked *c = checked_place(t, n->lock);
+	const struct held *below = n > &t->held[t->base] ? n - 1 : NULL;
+	const struct class *known = &tables->class[n->class];
 
 	if (t->checking)
 		return;
 	t->checking = 1;
 	compiler_barrier();
 	t->nchecked++;
-	*c = (struct checked){ checked_key(n->lock, type, n->how),
-			       slot,
-			       below ? below->chain : 0,
-			       signals_open(t),
-			       n->chain,
-			       n->facts };
+	*c = (struct checked){ checked_key(n->lock, type, n->how), slot, below ? below->chain : 0,
+			       /* a handler may have been installed meanwhile */
+			       signals_open(t) & load(&known->use[HELD_OPEN][READS(n->how) != 0]),
+			       n->chain, n->facts };
 	compiler_barrier();
 	t->checking = 0;
 }
@@ -253,9 +211,6 @@ void held_acquire(struct thread *t, const void *lock, const struct anyrcu_lock_t
 	if (likely(n.class != UNVALIDATED) &&
 	    unlikely(!is_old(t, below, n.class, n.chain, how, outer)))
 		validate(t, &n, below, outer, nest);
-	if (slot && n.class != UNVALIDATED && !subclass && !nest && !t->nesting && t->depth < 16 &&
-	    is_old(t, below, n.class, n.chain, how, outer))
-		remember(t, &n, below, slot, type);
 	push(t, &n);
 	if (host->by_instance && !(how & ANYRCU_LOCK_TRY))
 		took(t, lock, ip);
@@ -282,7 +237,8 @@ void lockdep_acquire(const void *lock, const struct anyrcu_lock_type *type, unsi
 	if (unlikely(is_reader()))
 		acquire_reading(t, lock, type, how, subclass, nest, ip);
 	else if (unlikely(subclass || nest || !host->by_instance) ||
-		 !acquire_again(t, lock, type, how, ip, signals_open(t)))
+		 (!acquire_again(t, lock, type, how, ip, signals_open(t)) &&
+		  !acquire_known(t, lock, type, how, ip)))
 		held_acquire(t, lock, type, how, subclass, nest, ip);
 }
 

@@ -283,15 +283,27 @@ static int lock_mutex(pthread_mutex_t *m, const void *ip)
 		error_;                                                                        \
 	})
 
+static noinline int lock_known(pthread_mutex_t *m, const void *ip)
+{
+	int error;
+
+	if (unlikely(me.fork_held || (load(mark_of(m)) && load(mark_of(m)) != ~(uintptr_t)m)) ||
+	    !acquire_known(thread_self, m, &mutex_type, ANYRCU_LOCK_WRITE, ip))
+		return lock_mutex(m, ip);
+	error = real.pthread_mutex_trylock(m);
+	return likely(!error) ? 0 : not_had(m, error, ip);
+}
+
 /* First of all what is most common: a plain one that is locked again, and free. */
 EXPORT int pthread_mutex_lock(pthread_mutex_t *m)
 {
 	int error;
 
-	if (unlikely(!again_applies(m) || load(&m->__data.__kind) != PTHREAD_MUTEX_TIMED_NP ||
-		     !acquire_again(thread_self, m, &mutex_type, ANYRCU_LOCK_WRITE, CALLER,
-				    handlers_open(thread_self))))
+	if (unlikely(!again_applies(m) || load(&m->__data.__kind) != PTHREAD_MUTEX_TIMED_NP))
 		return lock_mutex(m, CALLER);
+	if (!acquire_again(thread_self, m, &mutex_type, ANYRCU_LOCK_WRITE, CALLER,
+			   handlers_open(thread_self)))
+		return lock_known(m, CALLER);
 	error = real.pthread_mutex_trylock(m);
 	return likely(!error) ? 0 : not_had(m, error, CALLER);
 }
