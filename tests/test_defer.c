@@ -75,6 +75,20 @@ static void free_at_every_offset(void)
 	CHECK(stats().invoked == 3 * 512);
 }
 
+/* While there is room in the page of its CPU, a thread opens no other. */
+static void one_page_for_one_function(void)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(sched_getcpu(), &one);
+	CHECK(sched_setaffinity(0, sizeof(one), &one) == 0);
+	for (int i = 0; i < 100; i++)
+		CHECK(anyrcu_free_headless(malloc(8)));
+	CHECK(stats().defer_bytes == 4096);
+	anyrcu_barrier();
+}
+
 static void null_is_nothing(void)
 {
 	struct anyrcu_stats before = stats();
@@ -758,6 +772,7 @@ static void stats_keep_to_their_size(void)
 static const struct test_case cases[] = {
 	CASE(frees),
 	CASE(free_at_every_offset),
+	CASE(one_page_for_one_function, .env = { "ANYRCU_WORKERS=0" }),
 	CASE(null_is_nothing),
 	CASE(free_evaluates_once),
 	CASE(not_early),

@@ -397,6 +397,19 @@ static void bytes_are_bounded(void **state)
 	assert_int_equal(defer_stats.pending_bytes_high, 3 * BYTES);
 }
 
+/* More is pending than there may be, but an object whose size is not given makes it no more. */
+static void unsized_objects_fit(void **state)
+{
+	uint64_t inline_ = defer_stats.inline_;
+
+	defer_limits.pending_bytes_max = BYTES;
+	anyrcu_call_sized(&block_new()->head, on_head, 2 * BYTES);
+	assert_int_equal(defer_bytes_pending(), 2 * BYTES);
+	anyrcu_free_mightsleep(malloc(8));
+	assert_int_equal(defer_stats.inline_, inline_);
+	assert_int_equal(defer_pending(), 2);
+}
+
 /* In a flood headless calls are refused, once four times the bound is pending. */
 static void objects_are_bounded(void **state)
 {
@@ -580,6 +593,7 @@ int unit_calls(void)
 		TEST(no_sleep_in_section),
 		TEST(cache_objects_return),
 		TEST(bytes_are_bounded),
+		TEST(unsized_objects_fit),
 		TEST(objects_are_bounded),
 		TEST(flood_at_the_bound),
 		TEST(flood_ends_below_half),

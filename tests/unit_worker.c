@@ -293,6 +293,7 @@ static void helper_ends_with_flood(void **state)
 	defer_bytes_counted(0, 0);
 	assert_int_equal(step, 1);
 	assert_int_equal(defer_workers(), 0);
+	assert_int_equal(mock.reports, 0); /* it has started nobody, though a worker is missing */
 }
 
 static void no_slot_no_worker(void **state)
@@ -514,6 +515,27 @@ static void ended_worker_is_replaced(void **state)
 	assert_int_equal(object.invoked, 1);
 }
 
+static void slot_is_left(void)
+{
+	mock.on_start = NULL;
+	step++;
+	assert_int_equal(workers.slot[0].word, 0);
+	assert_int_equal(workers.state[0], GONE);
+}
+
+/* The next worker may have the slot before its last one has returned: the state is its own then. */
+static void state_is_left_before_slot(void **state)
+{
+	start_one();
+	workers.slot[0].word = port_id() | CURRENT;
+	workers.state[0] = AWAKE;
+	store(&workers.failing, true);
+	mock.starts_allowed = 1;
+	mock.on_start = slot_is_left;
+	worker_thread_exit();
+	assert_int_equal(step, 1);
+}
+
 /* ---- waiting for workers of a former generation ---- */
 
 static void old_worker_goes(void)
@@ -582,6 +604,7 @@ int unit_worker(void)
 		TEST(no_work_no_wake),
 		TEST(work_is_handed_over),
 		TEST(ended_worker_is_replaced),
+		TEST(state_is_left_before_slot),
 		TEST(old_workers_are_waited_for),
 	};
 
