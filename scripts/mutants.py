@@ -63,7 +63,8 @@ INIT = sources('src/init')
 UNIT = ['tests/unit.c'] + ['tests/unit_%s.c' % name for name in
                            ('barrier', 'calls', 'domain', 'domain_life', 'domain_threads', 'duties',
                             'exchange', 'exchange_back', 'gp', 'pipe', 'sleep', 'worker')]
-PLATFORM = ['tests/test_platform%s.c' % name for name in ('', '_refused', '_tasks', '_where')]
+PLATFORM = ['tests/test_platform%s.c' % name for name in
+            ('', '_refused', '_tasks', '_waits', '_where')]
 SCENE_FILES = ['tests/explore/%s.c' % name for name in
                ('main', 'objects', 'readers', 'workers', 'forks', 'domains', 'windows',
                 'windows_store')]

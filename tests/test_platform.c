@@ -2,7 +2,7 @@
 /*
  * The POSIX platform by itself, linked into the program: reports, stacks, memory, and what it tells
  * checkers, whose interfaces the test has in their place. The rest is in test_platform_tasks.c,
- * test_platform_where.c and test_platform_refused.c.
+ * test_platform_where.c, test_platform_refused.c and test_platform_waits.c.
  *
  * The program is linked with the hash table of System V alone, so its own symbols are not found.
  */
@@ -472,7 +472,7 @@ static void checkers_are_told(void **state)
 	assert_null(port_checker_block(object + 8)); /* memcheck does not watch */
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(stack_is_of_caller),	  cmocka_unit_test(reports_are_formatted),
@@ -483,6 +483,8 @@ int main(void)
 		cmocka_unit_test(refusals_leave_nothing), cmocka_unit_test(checkers_are_told),
 	};
 
+	if (platform_runs_again(argc, argv))
+		return 0;
 	return platform_tasks() + cmocka_run_group_tests(tests, NULL, NULL) + platform_where() +
-	       platform_refused();
+	       platform_refused() + platform_waits();
 }

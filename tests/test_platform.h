@@ -75,6 +75,9 @@ static inline bool filter(uint32_t call, uint32_t action)
 int platform_tasks(void);
 int platform_where(void);
 int platform_refused(void);
+int platform_waits(void);
 int platform_refused_first(void); /* before port_process() */
+/* The program was run by a test of test_platform_waits.c, which this is the rest of. */
+bool platform_runs_again(int argc, char **argv);
 
 #endif

@@ -267,7 +267,7 @@ static void cancellation_is_restored(void **state)
 static struct {
 	int sig, calls;
 	int value;
-	uint64_t before;
+	uint64_t before, blocked;
 } seen;
 
 static void on_signal(int sig, void *info, void *context, uint64_t before)
@@ -276,6 +276,7 @@ static void on_signal(int sig, void *info, void *context, uint64_t before)
 	seen.calls++;
 	seen.value = ((siginfo_t *)info)->si_value.sival_int;
 	seen.before = before;
+	seen.blocked = port_signals_blocked();
 	errno = 1;
 }
 
@@ -294,6 +295,7 @@ static void signals_are_taken(void **state)
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGUSR2);
 	pthread_sigmask(SIG_SETMASK, &mask, &before);
+	sigaddset(&mask, SIGWINCH);
 	assert_true(port_signal_take(SIGUSR1, &mask));
 	assert_true(port_signal_take(SIGUSR1, &mask)); /* keeps what was there before the first */
 	errno = 82;
@@ -302,6 +304,7 @@ static void signals_are_taken(void **state)
 	assert_int_equal(seen.sig, SIGUSR1);
 	assert_int_equal(seen.value, 4711);
 	assert_int_equal(seen.before, BIT(SIGUSR2));
+	assert_int_equal(seen.blocked, BIT(SIGUSR1) | BIT(SIGUSR2) | BIT(SIGWINCH));
 	assert_int_equal(errno, 82);
 	assert_false(port_signal_take(SIGKILL, &mask));
 	assert_int_equal(errno, 82);
