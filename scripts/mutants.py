@@ -62,7 +62,7 @@ OTHERS = sources('src/cache', 'src/context', 'src/data', 'src/lockdep')
 INIT = sources('src/init')
 UNIT = ['tests/unit.c'] + ['tests/unit_%s.c' % name for name in
                            ('barrier', 'calls', 'domain', 'domain_life', 'domain_threads', 'duties',
-                            'exchange', 'exchange_back', 'gp', 'pipe', 'sleep', 'worker')]
+                            'exchange', 'exchange_back', 'gp', 'pages', 'pipe', 'sleep', 'worker')]
 PLATFORM = ['tests/test_platform%s.c' % name for name in
             ('', '_refused', '_tasks', '_waits', '_where')]
 SCENE_FILES = ['tests/explore/%s.c' % name for name in

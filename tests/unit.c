@@ -516,6 +516,6 @@ int main(void)
 	/* Before these the zone is empty, and the program has used no pages itself. */
 	return cmocka_run_group_tests(zone, NULL, NULL) + unit_worker() + unit_sleep() +
 	       unit_duties() + cmocka_run_group_tests(tests, NULL, NULL) + unit_gp() +
-	       unit_calls() + unit_pipe() + unit_barrier() + unit_exchange() +
+	       unit_calls() + unit_pages() + unit_pipe() + unit_barrier() + unit_exchange() +
 	       unit_exchange_back() + unit_domain() + unit_domain_life() + unit_domain_threads();
 }

@@ -48,6 +48,7 @@ int unit_sleep(void);
 int unit_exchange(void);
 int unit_exchange_back(void);
 int unit_gp(void);
+int unit_pages(void);
 int unit_pipe(void);
 int unit_worker(void);
 
