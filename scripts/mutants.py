@@ -67,7 +67,7 @@ PLATFORM = ['tests/test_platform%s.c' % name for name in
             ('', '_refused', '_tasks', '_waits', '_where')]
 SCENE_FILES = ['tests/explore/%s.c' % name for name in
                ('main', 'objects', 'readers', 'workers', 'forks', 'domains', 'windows',
-                'windows_store')]
+                'windows_store', 'windows_tasks')]
 EXPLORE = ['tests/explore/sim.c', 'tests/explore/memory.c', 'tests/explore/port.c'] + SCENE_FILES
 
 CC = ['gcc', '-std=gnu11', '-w', '-pthread', '-D_FILE_OFFSET_BITS=64']

@@ -12,9 +12,10 @@
 #include <string.h>
 #include "scenes.h"
 
-static const struct sim_scene *const scenes[] = { readers_scenes, workers_scenes,
-						  forks_scenes,	  domains_scenes,
-						  windows_scenes, windows_store_scenes };
+static const struct sim_scene *const scenes[] = { readers_scenes,      workers_scenes,
+						  forks_scenes,	       domains_scenes,
+						  windows_scenes,      windows_store_scenes,
+						  windows_tasks_scenes };
 
 static const struct sim_scene *scene_at(size_t i)
 {

@@ -109,6 +109,6 @@ void next_turn(void);
 		"ANYRCU_WORKERS=0" \
 	}
 extern const struct sim_scene readers_scenes[], workers_scenes[], forks_scenes[], domains_scenes[],
-	windows_scenes[], windows_store_scenes[];
+	windows_scenes[], windows_store_scenes[], windows_tasks_scenes[];
 
 #endif
