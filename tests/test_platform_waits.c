@@ -95,7 +95,8 @@ static void *last_thread(void *unused)
 	check(!port_main_ends()); /* it is not the main thread */
 	while (!process_main_dead())
 		port_sleep(100000);
-	port_wait(&word, 0, 1000000);
+	for (unsigned i = 0; i < 30000; i++) /* another thread ends it, which may take a while */
+		port_wait(&word, 0, 1000000);
 	_exit(2);
 	return unused;
 }
