@@ -115,13 +115,17 @@ static size_t walk(void)
 	return n;
 }
 
-/* The buckets that are in the list. */
+/* The buckets that are in the list, which may be shrinking. */
 static size_t buckets(void)
 {
+	const struct anyrcu_hash_node *b;
 	size_t n = 0;
 
-	for (const struct anyrcu_hash_node *b = table->segment[0]; b; b = ANYRCU_HASH_NODE(b->next))
+	anyrcu_read_lock();
+	for (b = table->segment[0]; b;
+	     b = ANYRCU_HASH_NODE(__atomic_load_n(&b->next, __ATOMIC_ACQUIRE)))
 		n += !(b->key & 1);
+	anyrcu_read_unlock();
 	return n;
 }
 
