@@ -389,9 +389,9 @@ int anyrcu_signal_action(int sig, const struct anyrcu_signal_action *action)
 	}
 	if (!new || !done)
 		store_release(&actions[sig], done ? NULL : old);
-	if (new &&done)
+	if (done && new)
 		new->setter = 0;
-	if (old && done)
+	if (done && old)
 		old->setter = port_id();
 	port_unlock(&context_lock);
 	action_end(done ? old : new);
