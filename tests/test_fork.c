@@ -469,24 +469,25 @@ static void callbacks_end_threads(void)
 
 static void main_ends_by_pthread_exit(void)
 {
+	static const struct {
+		void (*body)(void);
+		int status;
+	} ends[] = {
+		{ main_exits, 0 },
+		{ main_exits_with_domain, 0 },
+		{ main_exits_first, 0 },
+		{ main_exits_with_action, 0 },
+		{ main_exits_and_handler_destroys, 0 },
+		{ main_exits_and_handler_ends_thread, 0 },
+		{ callbacks_end_threads, 0 },
+		{ main_exits_with_handler, 7 },
+	};
 	int status;
 
-	status = run(main_exits);
-	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-	status = run(main_exits_with_domain);
-	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-	status = run(main_exits_first);
-	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-	status = run(main_exits_with_action);
-	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-	status = run(main_exits_and_handler_destroys);
-	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-	status = run(main_exits_and_handler_ends_thread);
-	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-	status = run(callbacks_end_threads);
-	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-	status = run(main_exits_with_handler);
-	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+	for (size_t i = 0; i < COUNT(ends); i++) {
+		status = run(ends[i].body);
+		CHECK(WIFEXITED(status) && WEXITSTATUS(status) == ends[i].status);
+	}
 	status = run(main_exits_others_wait);
 	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM);
 }

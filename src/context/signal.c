@@ -199,7 +199,8 @@ static void collect(struct action *a)
 		struct record *next = r->next;
 
 		r->next = a->taken;
-		store_release(&a->taken, r); /* the child of a fork goes on behind any of these */
+		/* its thread in the child of a fork starts from any of these stores */
+		store_release(&a->taken, r);
 		test_point(COLLECT);
 		r = next;
 	}

@@ -144,7 +144,7 @@ static inline uint64_t facts_of(uint64_t number, unsigned how, uint8_t limit, ui
 }
 
 /*
- * The same, for an acquisition that is not remembered, but for which is_old() finds nothing new. It
+ * As acquire_again(), if is_old() finds nothing new, for an acquisition that is not remembered. It
  * reads what held_acquire() reads, and as that does, so a handler in between does no more harm;
  * what only others need is left out. If something else is remembered already, it is rarely
  * replaced, as a lock that is one of many would push out those that are taken all the time; and by
