@@ -24,9 +24,13 @@
 #include <unwind.h>
 #endif
 
+#define LINE 1024 /* a longer one is cut */
+
+/* A part of a line: handlers on small stacks report, too. */
 struct text {
+	size_t left; /* how much more of the line may be put */
 	size_t n;
-	char s[1024];
+	char s[384];
 };
 
 /* If nobody reads what is reported, that must not end the program: no SIGPIPE. */
@@ -46,10 +50,19 @@ static long write_out(int fd, const char *text, size_t n)
 	return done;
 }
 
+static void flush(struct text *t)
+{
+	write_out(STDERR_FILENO, t->s, t->n);
+	t->n = 0;
+}
+
 static void put(struct text *t, const char *s)
 {
-	while (*s && t->n < sizeof(t->s))
+	for (; *s && t->left; t->left--) {
+		if (t->n == sizeof(t->s))
+			flush(t);
 		t->s[t->n++] = *s++;
+	}
 }
 
 static void put_number(struct text *t, uint64_t v, unsigned base)
@@ -117,9 +130,11 @@ static void put_one(struct text *t, char conversion, va_list *args)
 
 static void report(const char *format, va_list *args)
 {
-	struct text t = { 0 };
+	struct text t;
 	char c[2] = "";
 
+	t.left = LINE - 1;
+	t.n = 0;
 	put(&t, "anyrcu: ");
 	for (; *format; format++) {
 		if (*format == '%' && format[1]) {
@@ -129,10 +144,9 @@ static void report(const char *format, va_list *args)
 			put(&t, c);
 		}
 	}
-	if (t.n == sizeof(t.s))
-		t.n--;
-	t.s[t.n++] = '\n';
-	write_out(STDERR_FILENO, t.s, t.n);
+	t.left = 1;
+	put(&t, "\n");
+	flush(&t);
 }
 
 void port_report(const char *format, ...)
@@ -475,7 +489,7 @@ static uint32_t ask(uint32_t tid, void **frames, uint32_t max, uint64_t ns)
 /* The place where it sleeps, if it does: the last number in this file is its program counter. */
 static uint32_t look(uint32_t tid, void **frames)
 {
-	struct text path = { 0 };
+	struct text path = { .left = sizeof(path.s) - 1 };
 	char buf[256], *last;
 	long n;
 	int fd;
