@@ -199,6 +199,13 @@ static bool is_gone(const void *lock, uint32_t generation)
 	return !s || s->generation != generation;
 }
 
+static bool unrelated(unsigned class)
+{
+	const struct key *key = &tables->key[tables->class[class].key];
+
+	return !key->id || key->type->wait_outer == ANYRCU_WAIT_INV;
+}
+
 static bool share_class(const struct edge *a, const struct edge *b)
 {
 	for (unsigned i = 0; i < a->nguards; i++)
@@ -214,7 +221,8 @@ static bool share_class(const struct edge *a, const struct edge *b)
  * one, of which two locks were seen that did not exist at the same time (locks that exist at the
  * same time are judged by their own orders). It is not if the locks are taken in the order of their
  * addresses, an outer lock guards them, the process has one thread, or a class is one that
- * unrelated locks share.
+ * unrelated locks share: so do those that stand for something else, as the callbacks of a domain,
+ * whose class is the place that first waited for them, which says nothing of what they do.
  */
 static bool circle_of_others(const struct edge *new, uint32_t at)
 {
@@ -230,7 +238,7 @@ static bool circle_of_others(const struct edge *new, uint32_t at)
 		/* the search gives the edges from the last one backwards */
 		const struct edge *e = edges[i], *before = edges[(i + 1) % n];
 
-		if (!tables->key[tables->class[e->from].key].id || e->alone)
+		if (unrelated(e->from) || e->alone)
 			return false;
 		for (unsigned k = 0; k < i; k++)
 			if (share_class(e, edges[k]))
