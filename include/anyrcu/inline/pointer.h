@@ -42,7 +42,8 @@ template <typename P> __attribute__((always_inline)) inline typename value<P>::t
 	static_assert(sizeof(P) == sizeof(typename value<P>::type),
 		      "the variable must be a pointer, or an atomic one");
 	ANYRCU_CHECKER_ATOMIC(&p, sizeof(p));
-	return (typename value<P>::type *)&reinterpret_cast<const volatile char &>(p);
+	return reinterpret_cast<typename value<P>::type *>(
+		&const_cast<char &>(reinterpret_cast<const volatile char &>(p)));
 }
 
 template <typename P>
