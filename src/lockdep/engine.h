@@ -249,6 +249,7 @@ struct tables {
 		uint64_t key;
 		uint32_t trace;
 	} trace_of[TRACES];
+	uint32_t here; /* the stack since slow_begin(); 0: it was not asked for yet */
 	uintptr_t trace[TRACE_WORDS];
 	/* meet.c */
 	uint32_t nsegments, barriers, nlimits;
@@ -330,6 +331,7 @@ void locks_forget(const void *p, const void *beyond);
 void locks_unloaded(const void *p, const void *beyond);
 /* ---- graph.c: all under the lock ---- */
 
+/* The stack of the caller of slow_begin(). It is unwound once, as that costs more than the rest. */
 uint32_t trace_here(void);
 
 /*

@@ -26,9 +26,12 @@ enum { SR = 1, ER = 2, SN = 4, EN = 8 };
 /* Stored as their length, then their addresses; 0 when there is no room. */
 uint32_t trace_here(void)
 {
+	uint32_t n, at = tables->ntrace;
 	void *frames[FRAMES];
-	uint32_t n = port_stack(frames, FRAMES), at = tables->ntrace;
 
+	if (tables->here)
+		return tables->here;
+	n = port_stack(frames, FRAMES);
 	if (at + n + 1 > TRACE_WORDS) {
 		say_full(4, "stacks");
 		return 0;
@@ -37,7 +40,7 @@ uint32_t trace_here(void)
 	for (uint32_t i = 0; i < n; i++)
 		tables->trace[at + 1 + i] = (uintptr_t)frames[i];
 	tables->ntrace += n + 1;
-	return at;
+	return tables->here = at;
 }
 
 /* Record one stack for each pair of places, as long as there is room. Under the engine's lock. */

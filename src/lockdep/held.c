@@ -37,29 +37,19 @@ struct lock_slot *lockdep_slot(struct thread *t, const void *lock,
 	return lock_find(lock);
 }
 
-static noinline void use_slow(struct thread *t, struct held *h, uint64_t in, uint64_t open)
-{
-	if (!slow_begin(t))
-		return;
-	use_check(t, h, in, open);
-	slow_end(t);
-}
-
-void held_use(struct thread *t, struct held *h, uint64_t in, uint64_t open)
+static bool use_is_new(const struct held *h, uint64_t in, uint64_t open)
 {
 	struct class *c = &tables->class[h->class];
 	bool reads = READS(h->how);
 
-	if (unlikely((in & ~load(&c->use[USED_IN][reads])) |
-		     (open & ~load(&c->use[HELD_OPEN][reads]))))
-		use_slow(t, h, in, open);
+	return (in & ~load(&c->use[USED_IN][reads])) | (open & ~load(&c->use[HELD_OPEN][reads]));
 }
 
-static noinline void chain_slow(struct thread *t, struct held *n, const void *nest)
+void held_use(struct thread *t, struct held *h, uint64_t in, uint64_t open)
 {
-	if (!slow_begin(t))
+	if (likely(!use_is_new(h, in, open)) || !slow_begin(t))
 		return;
-	chain_check(t, n, nest);
+	use_check(t, h, in, open);
 	slow_end(t);
 }
 
@@ -80,8 +70,9 @@ static void link_up(struct thread *t, struct held *n, struct held *below)
 static noinline void validate(struct thread *t, struct held *n, const struct held *below,
 			      uint8_t outer, const void *nest)
 {
-	bool tries = n->how & ANYRCU_LOCK_TRY;
+	bool tries = n->how & ANYRCU_LOCK_TRY, use, chain;
 	struct class *c = &tables->class[n->class];
+	uint64_t in = tries ? 0 : t->handles, open;
 
 	if (unlikely(!tries && outer > context_limit(t)))
 		context_wrong(t, n, outer);
@@ -89,9 +80,16 @@ static noinline void validate(struct thread *t, struct held *n, const struct hel
 	if (unlikely(++t->looks % 256 == 0 ||
 		     (signals_open(t) & ~load(&c->use[HELD_OPEN][READS(n->how) != 0]))))
 		look_at_mask(t);
-	held_use(t, n, tries ? 0 : t->handles, signals_open(t));
-	if ((below || !host->by_instance) && unlikely(!chain_known(n->chain)))
-		chain_slow(t, n, nest);
+	open = signals_open(t);
+	use = use_is_new(n, in, open);
+	chain = (below || !host->by_instance) && !chain_known(n->chain);
+	if (likely(!use && !chain) || !slow_begin(t))
+		return;
+	if (use)
+		use_check(t, n, in, open);
+	if (chain)
+		chain_check(t, n, nest);
+	slow_end(t);
 }
 
 /* The entries from @i on now belong to another context: compute their limits and chains anew. */

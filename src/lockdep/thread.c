@@ -48,6 +48,7 @@ bool slow_begin(struct thread *t)
 	if (port_forked_raw())
 		return false;
 	port_lock(&lockdep_lock);
+	tables->here = 0;
 	t->busy = 1;
 	return true;
 }
