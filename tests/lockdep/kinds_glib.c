@@ -131,10 +131,13 @@ static void g_objects(void)
 	g_run(uses_object, wrong ? &a : NULL);
 }
 
+static gint past;
+
 THREAD(takes_a)
 {
 	g_mutex_lock(&a);
 	g_mutex_unlock(&a);
+	g_atomic_int_set(&past, 1);
 	return arg;
 }
 
@@ -142,7 +145,8 @@ static void g_join(void)
 {
 	GThread *t = g_thread_new(NULL, takes_a, NULL);
 
-	g_usleep(50000);
+	while (!g_atomic_int_get(&past))
+		g_usleep(1000);
 	g_mutex_lock(&a);
 	if (!wrong)
 		g_mutex_unlock(&a);

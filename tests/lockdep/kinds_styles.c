@@ -338,10 +338,13 @@ static void c11_threads(void)
 	thrd_join(t, NULL);
 }
 
+static bool past;
+
 static void tss_lock(void *m)
 {
 	mtx_lock(m);
 	mtx_unlock(m);
+	__atomic_store_n(&past, true, __ATOMIC_RELEASE);
 }
 
 static tss_t tss;
@@ -360,7 +363,8 @@ static void c11_destructor(void)
 	call_once(&once, make_c11);
 	tss_create(&tss, tss_lock);
 	thrd_create(&t, uses_tss, &first);
-	thrd_sleep(&(struct timespec){ .tv_nsec = 50000000 }, NULL);
+	while (!__atomic_load_n(&past, __ATOMIC_ACQUIRE))
+		thrd_yield();
 	mtx_lock(&first);
 	if (!wrong)
 		mtx_unlock(&first);
