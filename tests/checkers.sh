@@ -39,17 +39,22 @@ says()
 
 cache_mistakes='matured given-back freed beyond before beyond-any'
 export TSAN_OPTIONS=exitcode=66 ASAN_OPTIONS=detect_leaks=1
+compat="-I$root/include/anyrcu/compat -L$lib/urcu -lanyrcu-urcu -Wl,-rpath,$lib/urcu"
 for cc in gcc clang; do
 	command -v $cc >/dev/null || continue
 	build tsan-$cc $cc -fsanitize=thread "$root/tests/checkers/correct.c"
 	build asan-$cc $cc -fsanitize=address "$root/tests/checkers/correct.c"
 	build cache-tsan-$cc $cc -fsanitize=thread "$root/tests/checkers/cache.c"
 	build cache-asan-$cc $cc -fsanitize=address "$root/tests/checkers/cache.c"
+	build urcu-tsan-$cc $cc -fsanitize=thread "$root/tests/checkers/urcu.c" $compat
+	build urcu-asan-$cc $cc -fsanitize=address "$root/tests/checkers/urcu.c" $compat
 	build first-tsan-$cc $cc -fsanitize=thread "$root/examples/first.c"
 	build first-asan-$cc $cc -fsanitize=address "$root/examples/first.c"
 	for i in 1 2 3; do
 		says silent "$dir/tsan-$cc"
+		says silent "$dir/urcu-tsan-$cc"
 	done
+	says silent "$dir/urcu-asan-$cc"
 	says silent "$dir/asan-$cc"
 	says silent "$dir/first-tsan-$cc"
 	says silent "$dir/first-asan-$cc"
@@ -59,6 +64,7 @@ for cc in gcc clang; do
 		says found "$dir/cache-asan-$cc" $mistake
 	done
 	says found "$dir/tsan-$cc" race
+	says found "$dir/urcu-tsan-$cc" race
 	says found "$dir/asan-$cc" leak
 
 	# The tool runs what is built with AddressSanitizer, and sees its locks.
@@ -87,9 +93,10 @@ fi
 build plain "${CC:-cc}" -gdwarf-4 "$root/tests/checkers/correct.c"
 build helgrind "${CC:-cc}" -gdwarf-4 -DANYRCU_VALGRIND "$root/tests/checkers/correct.c"
 build first "${CC:-cc}" -gdwarf-4 "$root/examples/first.c"
+build urcu "${CC:-cc}" -gdwarf-4 "$root/tests/checkers/urcu.c" $compat
 build cache "${CC:-cc}" -gdwarf-4 "$root/tests/checkers/cache.c"
 build cache-helgrind "${CC:-cc}" -gdwarf-4 -DANYRCU_VALGRIND "$root/tests/checkers/cache.c"
-for program in plain first cache; do
+for program in plain first cache urcu; do
 	says silent valgrind -q --leak-check=full --error-exitcode=9 "$dir/$program"
 	says silent valgrind -q --leak-check=full --error-exitcode=9 \
 		--suppressions="$root/src/valgrind.supp" "$dir/$program"

@@ -139,12 +139,14 @@ static bool run(struct call_rcu_data *c)
 		return false;
 	queue_init(&q);
 	queue_move(&q, &c->ready);
+	checker_acquired(c);
 	for (node = __cds_wfcq_first_blocking(&q.head, &q.tail); node; node = next) {
 		struct rcu_head *head = caa_container_of(node, struct rcu_head, next);
 
 		next = __cds_wfcq_next_blocking(&q.head, &q.tail, node); /* the callback frees it */
 		invoke(c, head);
 	}
+	checker_released(c); /* to the thread that invokes the next ones */
 	return true;
 }
 
@@ -196,6 +198,7 @@ static void finish(struct call_rcu_data *c)
 	while (run(c)) /* no barrier finds the helper any more, so no mark comes */
 		;
 	if (!c->alone) {
+		checker_released(&c->ended);
 		store_release(&c->ended, 1);
 		/*
 		 * it may be freed by now: then no thread sleeps there, or one that checks once more
@@ -213,6 +216,7 @@ void *helper_main(void *arg)
 	struct call_rcu_data *c = arg;
 
 	helper_running = c;
+	store(&c->kept, checker_thread());
 	for (;;) {
 		if (load_acquire(&c->pause)) {
 			park(c);
@@ -350,6 +354,7 @@ static void arrive(void *arg)
 		broken("a head was overwritten, freed or deferred again while it waited for call_rcu()'s grace period");
 	c = heir((struct call_rcu_data *)((uintptr_t)head->next.next & ~(uintptr_t)1));
 	head->next.next = NULL;
+	checker_released(c);
 	queue_push(&c->ready, head);
 	helper_made_ready(c);
 }
@@ -358,6 +363,7 @@ static void advance(struct anyrcu_head *head)
 {
 	struct call_rcu_data *c = caa_container_of(head, struct call_rcu_data, head), *to = heir(c);
 
+	checker_released(to);
 	queue_move(&to->ready, &c->second);
 	queue_move(&c->second, &c->late);
 	if (queue_empty(&c->second)) {
@@ -377,6 +383,7 @@ static void advance(struct anyrcu_head *head)
 
 static void later(struct call_rcu_data *c, struct rcu_head *head)
 {
+	checker_released(heir(c));
 	queue_push(&c->late, head);
 	advance_later(c);
 }
@@ -410,6 +417,7 @@ static void marker(struct rcu_head *head)
 {
 	struct call_rcu_data *c = caa_container_of(head, struct call_rcu_data, mark);
 
+	checker_released(&call_flavors[c->f].marks);
 	if (__atomic_fetch_sub(&call_flavors[c->f].marks, 1, __ATOMIC_SEQ_CST) == 1)
 		futex_wake(&call_flavors[c->f].marks);
 }
@@ -448,6 +456,7 @@ void anyrcu_urcu_barrier(enum anyrcu_urcu_flavor which)
 		if (!stand_in(&helper_defaults[which]))
 			futex_wait(&f->marks, left,
 				   load(&helper_defaults[which].state) == RUNS ? 0 : 10000000);
+	checker_acquired(&f->marks);
 	pthread_mutex_unlock(&f->barrier);
 	rest_end(online);
 }

@@ -30,6 +30,7 @@ struct call_rcu_data {
 	struct anyrcu_head head;
 	struct rcu_head mark; /* for a barrier */
 	pthread_t thread;
+	void *kept; /* of the thread, for memcheck */
 	int cpu;
 	enum anyrcu_urcu_flavor f;
 	struct call_rcu_data *next; /* in the flavour's list, or NULL */

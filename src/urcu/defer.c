@@ -76,6 +76,7 @@ static void empty(struct ring *only)
 	anyrcu_synchronize();
 	emptying = true;
 	for (struct ring *r = from; r; r = only ? NULL : r->next) {
+		checker_acquired(r);
 		while (r->tail != r->until) {
 			void (*fct)(void *p) = r->slot[r->tail % RING].fct;
 			void *p = r->slot[r->tail % RING].p;
@@ -111,6 +112,9 @@ static bool all_empty(void)
 
 static void *run(void *arg)
 {
+	static void *kept; /* of this thread, for memcheck */
+
+	store(&kept, checker_thread());
 	for (;;) {
 		set(&runner, SLEEPS);
 		anyrcu_synchronize();
@@ -192,6 +196,7 @@ void anyrcu_urcu_defer(enum anyrcu_urcu_flavor f, void (*fct)(void *p), void *p)
 	anyrcu_read_lock();
 	r->slot[head % RING].fct = fct;
 	r->slot[head % RING].p = p;
+	checker_released(r);
 	store_release(&r->head, head + 1);
 	how = load(&runner);
 	anyrcu_read_unlock();

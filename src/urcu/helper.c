@@ -79,6 +79,7 @@ static void helper_free(enum anyrcu_urcu_flavor f, struct call_rcu_data *c, bool
 		helper_notify(c);
 		while (!load_acquire(&c->ended))
 			futex_wait(&c->ended, 0, 0);
+		checker_acquired(&c->ended);
 		if (joins)
 			pthread_join(thread, NULL);
 		else if (!asked)

@@ -9,6 +9,13 @@
 #include <stdint.h>
 #include <urcu/anyrcu/urcu.h>
 
+#if defined(PORT_VALGRIND)
+#include <valgrind/helgrind.h>
+#else
+#define ANNOTATE_HAPPENS_BEFORE(p) ((void)(p))
+#define ANNOTATE_HAPPENS_AFTER(p) ((void)(p))
+#endif
+
 #define load(p) __atomic_load_n((p), __ATOMIC_RELAXED)
 #define load_acquire(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
 #define store(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
@@ -19,6 +26,44 @@
  * before its store.
  */
 #define set(p, v) (store(p, v), anyrcu_full_fence())
+
+/*
+ * ThreadSanitizer and helgrind do not see the atomics that order a program's accesses here. What
+ * the caller of checker_released() did before comes before what the caller of checker_acquired()
+ * does after, for the same address.
+ */
+void __tsan_acquire(void *p) __attribute__((weak));
+void __tsan_release(void *p) __attribute__((weak));
+
+static inline void checker_released(void *p)
+{
+	if (__builtin_expect(__tsan_release != NULL, 0))
+		__tsan_release(p);
+	ANNOTATE_HAPPENS_BEFORE(p);
+}
+
+static inline void checker_acquired(void *p)
+{
+	if (__builtin_expect(__tsan_acquire != NULL, 0))
+		__tsan_acquire(p);
+	ANNOTATE_HAPPENS_AFTER(p);
+}
+
+/*
+ * What memcheck has to find of the calling thread, lest it take the thread's memory for lost: the
+ * vector of its TLS blocks, in glibc from the second element on in the thread's control block.
+ */
+static inline void *checker_thread(void)
+{
+	char *vector = NULL;
+
+#if defined(__GLIBC__) && defined(__x86_64__)
+	__asm__("movq %%fs:8, %0" : "=r"(vector));
+#elif defined(__GLIBC__) && defined(__aarch64__)
+	vector = *(char **)__builtin_thread_pointer();
+#endif
+	return vector ? vector - 2 * sizeof(void *) : NULL;
+}
 
 /*
  * A waiting thread does not read: in the flavour qsbr it goes offline meanwhile. The result is the

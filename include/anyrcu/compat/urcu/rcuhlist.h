@@ -23,7 +23,7 @@ static inline void cds_hlist_del_rcu(struct cds_hlist_node *elem)
 {
 	if (elem->next)
 		elem->next->prev = elem->prev;
-	CMM_STORE_SHARED(elem->prev->next, elem->next);
+	__atomic_store_n(&elem->prev->next, elem->next, __ATOMIC_RELAXED);
 }
 
 #define cds_hlist_for_each_rcu(pos, head)                          \

@@ -38,7 +38,7 @@ static inline void cds_list_replace_rcu(struct cds_list_head *old, struct cds_li
 static inline void cds_list_del_rcu(struct cds_list_head *elem)
 {
 	elem->next->prev = elem->prev;
-	CMM_STORE_SHARED(elem->prev->next, elem->next);
+	__atomic_store_n(&elem->prev->next, elem->next, __ATOMIC_RELAXED);
 }
 
 #define cds_list_for_each_rcu(pos, head)                             \
