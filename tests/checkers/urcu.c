@@ -97,10 +97,10 @@ static void update(int round)
 
 int main(int argc, char **argv)
 {
-	pthread_t thread;
-	long sum;
+	pthread_t thread, helper;
 	struct call_rcu_data *own;
 	struct node *n, *next;
+	long sum;
 
 	(void)argv;
 	rcu_register_thread();
@@ -121,9 +121,10 @@ int main(int argc, char **argv)
 		freed++; /* which races */
 	}
 	set_thread_call_rcu_data(NULL);
+	helper = get_call_rcu_thread(own);
 	call_rcu_data_free(own);
+	pthread_join(helper, NULL); /* or memcheck might still find its thread */
 	freed++;
-	usleep(100000); /* its thread, which is detached, ends */
 	cds_list_for_each_entry_safe(n, next, &nodes, list)
 	{
 		free(n);
