@@ -392,6 +392,57 @@ static void no_thread_to_be_had(void)
 }
 #endif
 
+#if !ASAN && !TSAN
+/* The soft limit for the threads of a user who has no others. False: the user cannot be changed. */
+static bool limit(rlim_t threads)
+{
+	struct rlimit limit;
+
+	if (getuid() != 54322 && setresuid(54322, 54322, 54322))
+		return false;
+	CHECK(!getrlimit(RLIMIT_NPROC, &limit));
+	limit.rlim_cur = threads;
+	CHECK(!setrlimit(RLIMIT_NPROC, &limit));
+	return true;
+}
+
+static void invoked(void *arg)
+{
+	atomic_fetch_add((atomic_int *)arg, 1);
+}
+
+/* What is left of the workers goes on, without a call that waits. */
+static void workers_at_limit(void)
+{
+	atomic_int n = 0;
+
+	object_defer(0);
+	pool_check(); /* the worker has started */
+	if (!limit(tasks(others)))
+		return;
+	CHECK(!anyrcu_init(NULL));
+	CHECK(anyrcu_call_headless(invoked, &n));
+	UNTIL(atomic_load(&n) == 1);
+	CHECK(configure((struct anyrcu_config){ .workers = 2 }) == -EAGAIN);
+	CHECK(anyrcu_call_headless(invoked, &n));
+	UNTIL(atomic_load(&n) == 2);
+}
+
+/* A program that frees in tasks, and never waits, gets a worker once it may have one. */
+static void worker_behind_limit(void)
+{
+	without_workers();
+	if (!limit(1))
+		return;
+	CHECK(configure((struct anyrcu_config){ .workers = 1 }) == -EAGAIN);
+	CHECK(limit(100));
+	while (!workers_count()) {
+		CHECK(anyrcu_free_task_headless(malloc(100)));
+		test_sleep_ms(1);
+	}
+}
+#endif
+
 static void as_environment_says(size_t n)
 {
 	pid_t tids[TASKS_MAX];
@@ -474,6 +525,8 @@ static const struct test_case cases[] = {
 	CASE(realtime_not_permitted),
 #if !ASAN && !TSAN
 	CASE(no_thread_to_be_had),
+	CASE(workers_at_limit),
+	CASE(worker_behind_limit),
 #endif
 	CASE(three_by_environment, .env = { "ANYRCU_WORKERS=3" }),
 	CASE(none_by_environment, .env = { "ANYRCU_WORKERS=0" }),

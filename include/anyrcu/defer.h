@@ -188,13 +188,14 @@ ANYRCU_API void anyrcu_free_task_head(struct anyrcu_head *head, size_t offset);
  * As anyrcu_free(), but it also calls free() on an object that was deferred earlier and whose grace
  * period is over. So for each deferred object the calling thread's cache of malloc() gets one free
  * object back. It invokes no callbacks. If threads have no restartable sequences, it does the same
- * as anyrcu_free(). Never fails, and never waits except as free() does.
+ * as anyrcu_free(). Never fails, and never waits except as free() does, and as pthread_create()
+ * does: if no worker could be started, it tries again at intervals.
  *
  * A source file in which all calls are made by tasks may define ANYRCU_TASK_CONTEXT before it
  * includes this header: then anyrcu_free() is anyrcu_free_task(), and anyrcu_free_headless() is
  * anyrcu_free_task_headless().
  *
- * Context: a task, or a signal handler in which free() may be called.
+ * Context: a task, or a signal handler in which free() and pthread_create() may be called.
  * Ordering: as anyrcu_call().
  */
 #define anyrcu_free_task(ptr, member) ANYRCU_FREE(anyrcu_free_task_head, ptr, member)

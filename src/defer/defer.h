@@ -126,9 +126,14 @@ int defer_workers_start(unsigned n, int rt, const int *cpus, size_t ncpus);
 unsigned defer_workers(void);
 /*
  * Wait until the workers from before the last defer_workers_start() have ended, and the kernel has
- * removed their threads. Task.
+ * removed their threads. A callback may keep one for any time. Task.
  */
 void defer_workers_wait(void);
+/*
+ * Of the last defer_workers_start() some could not be started: wait, but not for long, until the
+ * former ones have ended, which makes room for as many, and start them. Task. 0 or -errno.
+ */
+int defer_workers_start_behind(void);
 /* Try again to start workers that could not be started, if it is time to. Task. */
 void defer_workers_retry(void);
 /* Will a worker drive grace periods soon, and not only after a callback? Any context. */

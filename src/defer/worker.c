@@ -229,15 +229,16 @@ int defer_workers_start(unsigned n, int rt, const int *cpus, size_t ncpus)
  * of a slot that is free may still exist for a moment in the kernel. If its number is in use again,
  * we wait until @patience is over.
  */
-void defer_workers_wait(void)
+static void wait_for_former(uint64_t patience_for_callbacks)
 {
-	const uint64_t patience = 1000000000;
+	const uint64_t patience = 1000000000, begin = port_now();
 
 	for (unsigned i = 0; i < ANYRCU_WORKERS_MAX; i++) {
 		uint64_t word, until;
 		uint32_t tid;
 
-		while ((word = load_acquire(&workers.slot[i].word)) && !current(word))
+		while ((word = load_acquire(&workers.slot[i].word)) && !current(word) &&
+		       port_now() - begin < patience_for_callbacks)
 			port_sleep(100000);
 		tid = load(&workers.slot[i].tid);
 		until = port_now() + patience;
@@ -246,6 +247,21 @@ void defer_workers_wait(void)
 		if (!word)
 			cmpxchg(&workers.slot[i].tid, tid, 0);
 	}
+}
+
+void defer_workers_wait(void)
+{
+	wait_for_former(UINT64_MAX);
+}
+
+int defer_workers_start_behind(void)
+{
+	int err;
+
+	wait_for_former(1000000000);
+	err = start_missing();
+	store(&workers.told, 1); /* the program is */
+	return err;
 }
 
 /* ---- the worker ---- */

@@ -194,6 +194,7 @@ int anyrcu_init(const struct anyrcu_config *config)
 	struct anyrcu_config c = defaults;
 	const char *wrong = config ? copy(&c, config) : NULL;
 	int workers, preempt, err;
+	bool failed;
 
 	if (wrong)
 		return invalid(wrong);
@@ -224,10 +225,14 @@ int anyrcu_init(const struct anyrcu_config *config)
 	err = defer_workers_start(workers > 0 ? workers : 0, c.worker_rt_priority, c.worker_cpus,
 				  c.nworker_cpus);
 	port_unlock(&configuring);
-	if (workers < 0) {
+	failed = err && err != -EPERM;
+	if (workers < 0 || failed) {
 		bool online = gp_waits_begin(); /* a callback may wait for a grace period */
 
-		defer_workers_wait();
+		if (failed)
+			err = defer_workers_start_behind();
+		else
+			defer_workers_wait();
 		gp_waits_end(online);
 	}
 	return err == 0 || err == -EPERM ? err : -EAGAIN;
