@@ -407,7 +407,8 @@ void domain_retry(void)
 	store(&domains.failing, false);
 	port_lock(&domain_lock);
 	for (struct anyrcu_domain *d = domains.first; d; d = d->next) {
-		if (!load(&d->wanted) || load(&d->worker))
+		/* acquire: the starter was stored before */
+		if (!load_acquire(&d->wanted) || load(&d->worker))
 			continue;
 		store(&domains.failing, true);
 		if (!without || load(&d->start_at) < load(&without->start_at))

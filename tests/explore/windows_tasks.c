@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * Scenes that stop a thread as it goes to sleep, pauses, wakes another, is forked, or gives a page
- * back: each belongs to a mutant that all other tests had left.
+ * Scenes that stop a thread as it goes to sleep, pauses, starts or wakes another, is forked, or
+ * gives a page back: each belongs to a mutant that all other tests had left.
  */
 #include <defer/defer.h>
 #include <defer/pipe.h>
@@ -110,6 +110,28 @@ static void page_seen_behind_chain(void)
 	next_turn();
 	sim_join(thread);
 	sim_join(collector);
+}
+
+/* ---- a domain's worker is about to be started, and another thread tries it as well ---- */
+
+static void starts_worker(void *unused)
+{
+	domain_start(domain, port_thread_start);
+}
+
+static void start_tried_by_two(void)
+{
+	struct anyrcu_source source = { .size = sizeof(source), .synchronize = synchronize };
+	int thread;
+
+	SIM_CHECK(!domain_make(&domain, &source, NULL));
+	sim_stop_after(-1, SIM_WRITE, &domain->wanted, 1, 60 * MS);
+	thread = sim_start(starts_worker, NULL);
+	sim_wait_stop();
+	store(&domains.failing, true); /* as if another domain's could not be started */
+	domain_retry();
+	sim_join(thread);
+	domain_defer();
 }
 
 /* ---- a program that reclaims by itself arms its bell while an object is deferred ---- */
@@ -227,6 +249,8 @@ const struct sim_scene windows_tasks_scenes[] = {
 	{ "window_domain_forked_again", domain_forked_again, .at_fork = none_goes_on, .seeds = 40 },
 	{ "window_page_seen_behind_chain", page_seen_behind_chain, domain_finish, .env = NO_WORKERS,
 	  .seeds = 60 },
+	{ "window_start_tried_by_two", start_tried_by_two, domain_finish, .env = NO_WORKERS,
+	  .seeds = 20 },
 	{ "window_bell_armed_beside_deferral", bell_armed_beside_deferral, barrier_and_sums,
 	  .env = NO_WORKERS, .seeds = 40 },
 	{ "window_chain_pusher_dies", chain_pusher_dies, .handler = handler_dies, .env = NO_WORKERS,
