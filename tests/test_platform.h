@@ -71,6 +71,8 @@ static inline bool filter(uint32_t call, uint32_t action)
 	return filter_command(call, 0, action);
 }
 
+extern unsigned creations; /* how often a thread was to be created */
+
 /* The tests of other files; each returns how many failed. */
 int platform_tasks(void);
 int platform_where(void);

@@ -6,6 +6,7 @@
 #include <port/append.h>
 #include <port/posix/sys.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 
 #define REFUSED (SECCOMP_RET_ERRNO | EPERM)
@@ -148,9 +149,11 @@ static void child_of_vfork_has_no_sequences(void **state)
 	in_child(in_vfork);
 }
 
+static bool sequences_first;
+
 /*
  * A program may take membarrier away by a filter: each CPU is visited then, and the thread may run
- * where it did before. If that is refused too, it is said once.
+ * where it did before. If that is refused too, the first fence of either kind says so.
  */
 static void without_membarrier(void)
 {
@@ -167,14 +170,16 @@ static void without_membarrier(void)
 	sched_getaffinity(0, sizeof(after), &after);
 	check(CPU_EQUAL(&before, &after));
 	filter(SYS_sched_setaffinity, REFUSED);
-	port_rseq_fence();
+	(sequences_first ? port_rseq_fence : port_fence_all)();
 	check(reported());
-	port_fence_all();
+	(sequences_first ? port_fence_all : port_rseq_fence)();
 	check(!reported());
 }
 
 static void membarrier_is_taken_away(void **state)
 {
+	in_child(without_membarrier);
+	sequences_first = true;
 	in_child(without_membarrier);
 }
 
@@ -187,9 +192,17 @@ static bool at_once(void)
 	return true;
 }
 
+static bool complete_behind;
+
+static void on_signal(int sig)
+{
+	complete_behind = port_fork_complete();
+}
+
 /*
  * In a child in which no fork handlers have run, a lock may be held by a thread that does not exist
- * there. A fork gives up after a while, and its child is told that it is not complete.
+ * there. A fork gives up after a while, and its child is told that it is not complete. A handler
+ * that comes as signals are let in again may fork itself, which is another fork.
  */
 static void forks_again(void)
 {
@@ -198,7 +211,10 @@ static void forks_again(void)
 	held.word = UINT64_C(1) << 40; /* of another thread */
 	port_fork_begin(locks, at_once);
 	check(!port_fork_complete());
+	signal(SIGUSR1, on_signal);
+	raise(SIGUSR1);
 	port_fork_end(locks);
+	check(complete_behind);
 	check(port_fork_complete());
 	check(free_lock.word == 0);
 	check(held.word == UINT64_C(1) << 40);

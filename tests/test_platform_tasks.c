@@ -18,7 +18,7 @@
 /* More than the stack that the library's threads have: one cannot be created with it. */
 static __thread char large[1 << 20];
 
-static unsigned creations;
+unsigned creations;
 static uint64_t blocked_at_creation;
 
 int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*f)(void *), void *arg)

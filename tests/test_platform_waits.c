@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
  * The POSIX platform: what waits for threads that are late, that cannot be started, or that have
- * ended, with a clock that the test sets. And what takes a program of its own: the test runs itself
- * again.
+ * ended, or for locks, with a clock that the test sets and system calls that it makes up. And what
+ * takes a program of its own: the test runs itself again.
  */
 #define _GNU_SOURCE
 #include "test_platform.h"
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <port/posix/sys.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/sendfile.h>
-#include <sys/syscall.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #define S UINT64_C(1000000000)
@@ -21,6 +22,7 @@
 /* ---- a clock that is ahead, and that must not be read ---- */
 
 static uint64_t ahead, stopped;
+static void (*on_clock)(void); /* before it is read */
 
 int clock_gettime(clockid_t clock, struct timespec *t)
 {
@@ -29,6 +31,8 @@ int clock_gettime(clockid_t clock, struct timespec *t)
 
 	real = real ?: (__typeof__(real))dlsym(RTLD_NEXT, "clock_gettime");
 	err = real(clock, t);
+	if (on_clock)
+		on_clock();
 	check(!load(&stopped));
 	t->tv_sec += load(&ahead) / S;
 	return err;
@@ -86,12 +90,13 @@ static void threads_that_do_not_exist_are_not_waited_for(void **state)
 
 /* ---- the end of the main thread ---- */
 
-static uint32_t word;
+static uint32_t word, last_tid;
 
 /* The last thread ends the process, when it has nothing to do. */
 static void *last_thread(void *unused)
 {
 	port_thread_begin(-1, 0);
+	store(&last_tid, port_tid());
 	check(!port_main_ends()); /* it is not the main thread */
 	while (!process_main_dead())
 		port_sleep(100000);
@@ -101,11 +106,18 @@ static void *last_thread(void *unused)
 	return unused;
 }
 
+/* An exit handler may wait for any of the library's threads: none of those that it has calls it. */
+static void on_exit_of_process(void)
+{
+	check(port_tid() != load(&last_tid));
+}
+
 static void main_thread_ends(void)
 {
 	pthread_t other;
 
 	port_fork_child();
+	check(atexit(on_exit_of_process) == 0);
 	check(port_main_ends());
 	check(pthread_create(&other, NULL, last_thread, NULL) == 0);
 	pthread_exit(NULL);
@@ -115,6 +127,61 @@ static void last_thread_ends_process(void **state)
 {
 	in_child(main_thread_ends);
 }
+
+#if __GLIBC_PREREQ(2, 33)
+static uint32_t hidden, looked;
+
+int stat(const char *path, struct stat *s)
+{
+	static __typeof__(stat) *real;
+
+	real = real ?: (__typeof__(real))dlsym(RTLD_NEXT, "stat");
+	if (!load(&hidden) || strcmp(path, "/proc/self/task") != 0)
+		return real(path, s);
+	memset(s, 0, sizeof(*s));
+	s->st_nlink = 3; /* as if there were no thread */
+	store(&looked, 1);
+	errno = EACCES;
+	return -1;
+}
+
+static void ends_too_early(void)
+{
+	_exit(3);
+}
+
+static void *looks_in_vain(void *unused)
+{
+	unsigned before = creations;
+
+	port_thread_begin(-1, 0);
+	while (!process_main_dead())
+		port_sleep(100000);
+	while (!load(&looked))
+		port_wait(&word, 0, 1000000);
+	check(creations == before);
+	_exit(0);
+	return unused;
+}
+
+static void threads_are_hidden(void)
+{
+	pthread_t other;
+
+	port_fork_child();
+	store(&hidden, 1);
+	check(atexit(ends_too_early) == 0);
+	check(port_main_ends());
+	check(pthread_create(&other, NULL, looks_in_vain, NULL) == 0);
+	pthread_exit(NULL);
+}
+
+/* Where nothing tells whether there are other threads, the process goes on. */
+static void hidden_threads_may_live(void **state)
+{
+	in_child(threads_are_hidden);
+}
+#endif
 
 /* Until then it sleeps. A filter ends whoever does. */
 static void waits_for_end(void)
@@ -137,30 +204,38 @@ static void threads_sleep_until_the_end(void **state)
 	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS);
 }
 
-/* ---- where threads run ---- */
+/* ---- system calls that are made up ---- */
 
-static bool elsewhere;
+/* Is the call made up? Then its result is stored. */
+static bool (*on_call)(long number, const long *a, long *result);
 
-/* The process is told that it may run on a CPU that does not exist. */
 long syscall(long number, ...)
 {
 	static __typeof__(syscall) *real;
-	long a[6];
+	long a[6], result;
 	va_list args;
 
 	va_start(args, number);
 	for (int i = 0; i < 6; i++)
 		a[i] = va_arg(args, long);
 	va_end(args);
-	if (load(&elsewhere) && number == SYS_sched_getaffinity) {
-		cpu_set_t *set = (cpu_set_t *)a[2];
-
-		CPU_ZERO(set);
-		CPU_SET(CPU_SETSIZE - 1, set);
-		return sizeof(*set);
-	}
+	if (on_call && on_call(number, a, &result))
+		return result;
 	real = real ?: (__typeof__(real))dlsym(RTLD_NEXT, "syscall");
 	return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
+/* The process is told that it may run on a CPU that does not exist. */
+static bool is_elsewhere(long number, const long *a, long *result)
+{
+	cpu_set_t *set = (cpu_set_t *)a[2];
+
+	if (number != SYS_sched_getaffinity)
+		return false;
+	CPU_ZERO(set);
+	CPU_SET(CPU_SETSIZE - 1, set);
+	*result = sizeof(*set);
+	return true;
 }
 
 /* The process was moved since it was started: a thread runs where it may. */
@@ -169,9 +244,9 @@ static void moved(void)
 	cpu_set_t all, one;
 
 	sched_getaffinity(0, sizeof(all), &all);
-	store(&elsewhere, true);
+	on_call = is_elsewhere;
 	port_cpus_remember();
-	store(&elsewhere, false);
+	on_call = NULL;
 	CPU_ZERO(&one);
 	CPU_SET(sched_getcpu(), &one);
 	sched_setaffinity(0, sizeof(one), &one);
@@ -183,6 +258,112 @@ static void moved(void)
 static void moved_processes_run_where_they_may(void **state)
 {
 	in_child(moved);
+}
+
+static cpu_set_t moves[4];
+static unsigned nmoves;
+
+static bool is_move(long number, const long *a, long *result)
+{
+	if (number == SYS_sched_setaffinity && nmoves < ARRAY_SIZE(moves))
+		memcpy(&moves[nmoves++], (const void *)a[2], sizeof(moves[0]));
+	return false;
+}
+
+/* A thread that follows moves to the CPU, and may then run where it might before. */
+static void threads_follow(void **state)
+{
+	int cpu = sched_getcpu();
+	cpu_set_t all;
+
+	sched_getaffinity(0, sizeof(all), &all);
+	nmoves = 0;
+	on_call = is_move;
+	port_follow(cpu);
+	on_call = NULL;
+	assert_int_equal(nmoves, 2);
+	assert_int_equal(CPU_COUNT(&moves[0]), 1);
+	assert_true(CPU_ISSET(cpu, &moves[0]));
+	assert_true(CPU_EQUAL(&moves[1], &all));
+}
+
+static unsigned wakes;
+
+static bool is_wake(long number, const long *a, long *result)
+{
+	wakes += number == SYS_futex && a[1] == FUTEX_WAKE_PRIVATE;
+	return false;
+}
+
+/* Whoever waits for it is woken: the time-out is for threads that do not arrive. */
+static void arrives(void)
+{
+	on_call = is_wake;
+	port_thread_arrives();
+	check(wakes == 1);
+}
+
+static void arrival_wakes(void **state)
+{
+	in_child(arrives);
+}
+
+/* What was in the buffer before does not count. */
+static bool reads_nothing(long number, const long *a, long *result)
+{
+	if (number != SYS_read)
+		return false;
+	memcpy((void *)a[1], ")Z", 3);
+	*result = 0;
+	return true;
+}
+
+static void nothing_read_is_no_end(void **state)
+{
+	bool dead;
+
+	on_call = reads_nothing;
+	dead = process_main_dead();
+	on_call = NULL;
+	assert_false(dead);
+}
+
+/* ---- forks that wait for a lock ---- */
+
+static struct port_lock held;
+static struct port_lock *const locks[] = { &held, NULL };
+static unsigned readings;
+
+static void releases_late(void)
+{
+	readings++;
+	if (readings == 2)
+		store(&ahead, 11 * S);
+	if (readings == 4)
+		store(&held.word, 0);
+}
+
+static bool at_once(void)
+{
+	return true;
+}
+
+/* A thread that holds no lock waits for those that do, as long as it takes. */
+static void waits_for_lock(void)
+{
+	port_fork_child();
+	held.word = UINT64_C(1) << 40; /* of another thread */
+	on_clock = releases_late;
+	port_fork_begin(locks, at_once);
+	check(port_fork_complete());
+	check(port_lock_held(&held));
+	port_fork_end(locks);
+	check(held.word == 0);
+}
+
+static void forks_wait_for_locks(void **state)
+{
+	in_child(waits_for_lock);
 }
 
 /* ---- programs of their own ---- */
@@ -300,8 +481,15 @@ int platform_waits(void)
 		cmocka_unit_test(late_threads_are_not_waited_for),
 		cmocka_unit_test(threads_that_do_not_exist_are_not_waited_for),
 		cmocka_unit_test(last_thread_ends_process),
+#if __GLIBC_PREREQ(2, 33)
+		cmocka_unit_test(hidden_threads_may_live),
+#endif
 		cmocka_unit_test(threads_sleep_until_the_end),
 		cmocka_unit_test(moved_processes_run_where_they_may),
+		cmocka_unit_test(threads_follow),
+		cmocka_unit_test(arrival_wakes),
+		cmocka_unit_test(nothing_read_is_no_end),
+		cmocka_unit_test(forks_wait_for_locks),
 		cmocka_unit_test(long_names_are_cut),
 		cmocka_unit_test(handlers_use_no_later_key),
 	};

@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 
 static char code[64]; /* eight functions of eight bytes */
 
@@ -157,11 +158,14 @@ static ElfW(Dyn) dynamic[] = {
 };
 static struct link_map map = { .l_name = (char *)"made up", .l_ld = dynamic };
 
+static bool library_made_up; /* its code is the made-up functions */
+
 int _dl_find_object(void *address, struct dl_find_object *found)
 {
 	static __typeof__(_dl_find_object) *real;
 
-	if ((char *)address >= code && (char *)address < code + sizeof(code)) {
+	if (((char *)address >= code && (char *)address < code + sizeof(code)) ||
+	    (library_made_up && address == (void *)port_stack)) {
 		found->dlfo_link_map = &map;
 		return 0;
 	}
@@ -214,6 +218,29 @@ static void last_symbol_is_found(void **state)
 	symbols_until(1);
 	make_table(2, (uint32_t[]){ 0, 0 }, (uint32_t[]){ 1, 1, 1, 1, 1, 1, 1 });
 	symbols_until(0);
+}
+
+/* If all frames are the library's, no more are looked at than there are. */
+static void no_frame_behind_last(void **state)
+{
+	const size_t page = sysconf(_SC_PAGESIZE);
+	char *memory =
+		mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void **frames = (void **)(void *)(memory + page) - 4; /* and one that is made up behind */
+	uint32_t n;
+
+	assert_true(memory != MAP_FAILED);
+	assert_int_equal(mprotect(memory + page, page, PROT_NONE), 0);
+	port_stack_prime();
+	for (unsigned i = 0; i < 4; i++)
+		made_up[i] = code + i;
+	library_made_up = true;
+	made_up_frames = 3;
+	n = port_stack(frames, 3);
+	made_up_frames = -1;
+	library_made_up = false;
+	assert_int_equal(n, 0);
+	munmap(memory, 2 * page);
 }
 #endif
 
@@ -284,6 +311,7 @@ int platform_where(void)
 		cmocka_unit_test(frames_of_request_are_skipped),
 #if __GLIBC_PREREQ(2, 35)
 		cmocka_unit_test(last_symbol_is_found),
+		cmocka_unit_test(no_frame_behind_last),
 #endif
 		cmocka_unit_test(text_is_written_in_pieces),
 	};
