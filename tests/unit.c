@@ -377,6 +377,22 @@ static void bytes_return_to_zero(void **state)
 	defer_bytes_counted(0, 0);
 }
 
+/* Wrong sizes may add up to any number: it stays in its bits, beside the era. */
+static void bytes_have_a_most(void **state)
+{
+	const uint64_t most = (UINT64_C(1) << 48) - 1;
+	uint64_t era = defer_era();
+
+	defer_bytes_add(era, most - 1);
+	assert_int_equal(defer_bytes_pending(), most - 1);
+	defer_bytes_add(era, 5);
+	assert_int_equal(defer_bytes_pending(), most);
+	assert_int_equal(defer_era(), era);
+	defer_bytes_subtract(most);
+	assert_int_equal(defer_bytes_pending(), 0);
+	assert_int_equal(defer_era(), era);
+}
+
 /* Older generations come first, also of pages that drainers give back: barriers rely on it. */
 static void ready_pages_stay_in_order(void **state)
 {
@@ -506,6 +522,7 @@ int main(void)
 		cmocka_unit_test(defer_loses_nothing_when_refused),
 		cmocka_unit_test(defer_budget),
 		cmocka_unit_test(bytes_return_to_zero),
+		cmocka_unit_test(bytes_have_a_most),
 		cmocka_unit_test(ready_pages_stay_in_order),
 		cmocka_unit_test(chain_tells_functions_from_bytes),
 		cmocka_unit_test(defer_finds_barrier_in_callback),

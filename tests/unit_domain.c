@@ -363,9 +363,13 @@ static void stands_in(struct anyrcu_head *head)
 	asks_for_pause(head);
 }
 
-/* Another barrier begins in the grace period of this one: it is served too. */
+/*
+ * Another barrier begins in the grace period of this one: it is served too. The source is told of
+ * the end before the place is free, as the domain need not exist from then on.
+ */
 static void another_begins(char what)
 {
+	assert_int_equal(domain->worker, port_id());
 	if (what == 'g' && step++ == 0) {
 		defer(1);
 		domain_barrier_begin(domain);

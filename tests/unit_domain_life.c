@@ -233,6 +233,31 @@ static void another_is_made_meanwhile(void **state)
 	domain = NULL;
 }
 
+static const struct store *gone;
+
+static void is_told(const struct store *s, enum store_event event, const void *ip)
+{
+	if (event != STORE_GONE)
+		return;
+	assert_false(port_lock_held(&domain_lock)); /* whoever is told may take any lock */
+	gone = s;
+}
+
+/* The validator is told once the domain is stopped, and before its memory may be another's. */
+static void validator_is_told_of_end(void **state)
+{
+	const struct anyrcu_domain *d;
+
+	make(NULL);
+	d = domain;
+	gone = NULL;
+	store(&store_watch, is_told);
+	anyrcu_domain_destroy(domain, NULL);
+	store(&store_watch, NULL);
+	domain = NULL;
+	assert_ptr_equal(gone, &d->store);
+}
+
 /* ---- deferring ---- */
 
 static void handler_defers(void)
@@ -266,6 +291,7 @@ int unit_domain_life(void)
 		TEST(end_waits_for_callers),
 		TEST(each_leaves_the_list),
 		TEST(another_is_made_meanwhile),
+		TEST(validator_is_told_of_end),
 		TEST(two_open_a_page),
 	};
 

@@ -248,6 +248,28 @@ static void end_of_fork_wakes(void **state)
 	assert_int_equal(pauses, 1);
 }
 
+/* ---- places ---- */
+
+/* What is behind the last place that is used is none. */
+static void last_place_is_last(void **state)
+{
+	static struct store_place place[2];
+	struct store_page page = { .open = { .key = KEY_FREE, .count = 3, .cap = 500 } };
+	struct store s = { .place = place, .nkinds = 1, .nplaces = 1 };
+	struct store_page *list = NULL;
+
+	place[1].open[0] = &page;
+	assert_false(store_any(&s));
+	assert_int_equal(store_open_objects(&s), 0);
+	store_collect(&s, true, &list);
+	assert_null(list);
+	store_place_used(&s, 1);
+	assert_true(store_any(&s));
+	assert_int_equal(store_open_objects(&s), 3);
+	store_collect(&s, true, &list);
+	assert_ptr_equal(list, &page);
+}
+
 /* ---- pages ---- */
 
 static void free_order(void *page)
@@ -380,9 +402,10 @@ int unit_pipe(void)
 		TEST(helpers_take_no_chain),	   TEST(drainer_follows),
 		TEST(ended_thread_gives_all_back), TEST(sequences_are_stopped_first),
 		TEST(others_are_waited_for),	   TEST(child_counts_bytes),
-		TEST(end_of_fork_wakes),	   TEST(pages_are_counted),
-		TEST(pages_come_home_under_lock),  TEST(allocations_are_watched),
-		TEST(demand_ends_with_trim),	   TEST(wrong_frees_are_found),
+		TEST(end_of_fork_wakes),	   TEST(last_place_is_last),
+		TEST(pages_are_counted),	   TEST(pages_come_home_under_lock),
+		TEST(allocations_are_watched),	   TEST(demand_ends_with_trim),
+		TEST(wrong_frees_are_found),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,7 +10,8 @@ static void online_reader(void *n)
 	anyrcu_thread_online();
 	for (uintptr_t i = 0; i < (uintptr_t)n; i++) {
 		section();
-		anyrcu_quiescent_state();
+		if (sim_random(3))
+			anyrcu_quiescent_state();
 		if (sim_random(4) == 0) {
 			anyrcu_thread_offline();
 			section();

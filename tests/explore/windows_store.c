@@ -222,6 +222,48 @@ static void stall_found_by_two(void)
 	sim_join(thread[2]);
 }
 
+/* ---- a reader that is to be reminded ends, and frees its record ---- */
+
+static struct anyrcu_reader *its_record;
+
+static void ends_when_seen(void *unused)
+{
+	anyrcu_read_lock();
+	store(&its_record, anyrcu_self);
+	fetch_add(&inside, 1);
+	wait_turn(1);
+	anyrcu_read_unlock();
+}
+
+static void on_reminder(uint32_t tid, uint64_t ns, void *arg)
+{
+	SIM_CHECK(tid);
+}
+
+static void reminds(void *unused)
+{
+	gp_remind();
+}
+
+static void reader_ends_as_reminded(void)
+{
+	int reader, reminder;
+
+	configure((struct anyrcu_config){ .reminder_ms = 1, .reminder_hook = on_reminder });
+	reader = sim_start(ends_when_seen, NULL);
+	while (!fetch_add(&inside, 0))
+		port_sleep(MS);
+	gp_cookie();
+	gp_step();
+	port_sleep(10 * MS);
+	sim_stop_after(-1, SIM_READ, &its_record->owner, 1, 60 * MS);
+	reminder = sim_start(reminds, NULL);
+	sim_wait_stop();
+	next_turn();
+	sim_join(reader);
+	sim_join(reminder);
+}
+
 /* ---- pages ---- */
 
 #define LARGE (ANYRCU_PAGE_ORDER_MAX - 2)
@@ -293,6 +335,8 @@ const struct sim_scene windows_store_scenes[] = {
 	  .seeds = 20 },
 	{ "window_skipped_as_counted", skipped_as_counted, .env = NO_WORKERS, .seeds = 20 },
 	{ "window_stall_found_by_two", stall_found_by_two, .env = NO_WORKERS, .seeds = 30 },
+	{ "window_reader_ends_as_reminded", reader_ends_as_reminded, .env = NO_WORKERS,
+	  .seeds = 30 },
 	{ "window_two_return", two_return, .env = NO_WORKERS, .seeds = 20 },
 	{ "window_block_beside_scan", block_beside_scan,
 	  .env = { "ANYRCU_WORKERS=0", "ANYRCU_MEMBARRIER=0" }, .seeds = 20 },
