@@ -70,6 +70,25 @@ static void trim_unmaps_under_lock(void **state)
 	assert_false(zone_has_returned());
 }
 
+/* What is on its way back is there for the reserve, as the system may give nothing else. */
+static void trim_brings_home_first(void **state)
+{
+	static void *page[8192];
+	unsigned n = 0;
+
+	pages_refill();
+	mock.maps_allowed = 0;
+	while (n < ARRAY_SIZE(page) && ((page[n] = page_alloc(ANYRCU_GFP_NO_LOCKS, 0)) ||
+					(page[n] = zone_alloc(0, true))))
+		n++;
+	assert_true(n < ARRAY_SIZE(page));
+	while (n)
+		zone_return(page[--n], 0);
+	pages_trim();
+	mock.maps_allowed = UINT64_MAX;
+	assert_false(pages_want_refill());
+}
+
 /* ---- lists ---- */
 
 /* Each page of a list is found, wherever the last one was. NULL is none, and takes no room. */
@@ -129,6 +148,7 @@ int unit_pages(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(refill_finds_reserve_full),
 		cmocka_unit_test(trim_unmaps_under_lock),
+		cmocka_unit_test(trim_brings_home_first),
 		cmocka_unit_test(last_page_of_list_is_found),
 		cmocka_unit_test(worker_is_woken_behind_allocation),
 	};
