@@ -181,6 +181,50 @@ static void skipped_as_counted(void)
 	SIM_CHECK(defer_pending() == 0);
 }
 
+/* ---- a page that is counted as sealed is in its place: the collector takes it ---- */
+
+static struct store_place its_place;
+
+static void *its_page(bool zero, unsigned context)
+{
+	return page_alloc(ANYRCU_GFP_NO_LOCKS | ANYRCU_GFP_ZERO, 0);
+}
+
+static struct store its_store = { .place = &its_place,
+				  .nplaces = 1,
+				  .nkinds = 1,
+				  .page = its_page,
+				  .bytes_max = STORE_BYTES_MAX };
+
+static void opens(void)
+{
+	struct store_object o = { .arg = 1 };
+
+	SIM_CHECK(store_append_or_open(&its_store, &its_place.open[0], KEY_HEAD, 0, &o) ==
+		  STORE_OPENED);
+}
+
+static void seals(void *unused)
+{
+	anyrcu_read_lock();
+	opens();
+	fetch_add(&load(&its_place.open[0])->open.count, STORE_WORDS);
+	opens();
+	anyrcu_read_unlock();
+}
+
+static void counted_is_in_place(void)
+{
+	struct store_page *list = NULL;
+	int thread = sim_start(seals, NULL);
+
+	while (!load(&its_store.sealed))
+		port_sleep(1000);
+	SIM_CHECK(store_collect(&its_store, false, &list) == 1);
+	SIM_CHECK(list);
+	sim_join(thread);
+}
+
 /* ---- a stall ---- */
 
 static uint32_t stalls;
@@ -334,6 +378,7 @@ const struct sim_scene windows_store_scenes[] = {
 	{ "window_sealed_as_collected", sealed_as_collected, barrier_and_sums, .env = NO_WORKERS,
 	  .seeds = 20 },
 	{ "window_skipped_as_counted", skipped_as_counted, .env = NO_WORKERS, .seeds = 20 },
+	{ "window_counted_is_in_place", counted_is_in_place, .env = NO_WORKERS, .seeds = 40 },
 	{ "window_stall_found_by_two", stall_found_by_two, .env = NO_WORKERS, .seeds = 30 },
 	{ "window_reader_ends_as_reminded", reader_ends_as_reminded, .env = NO_WORKERS,
 	  .seeds = 30 },
