@@ -78,8 +78,8 @@ static void trim_brings_home_first(void **state)
 
 	pages_refill();
 	mock.maps_allowed = 0;
-	while (n < ARRAY_SIZE(page) && ((page[n] = page_alloc(ANYRCU_GFP_NO_LOCKS, 0)) ||
-					(page[n] = zone_alloc(0, true))))
+	while (n < ARRAY_SIZE(page) &&
+	       ((page[n] = page_alloc(ANYRCU_GFP_NO_LOCKS, 0)) || (page[n] = zone_alloc(0, true))))
 		n++;
 	assert_true(n < ARRAY_SIZE(page));
 	while (n)
