@@ -11,11 +11,13 @@
 #include <port/posix/sys.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <ucontext.h>
 
 #define S UINT64_C(1000000000)
 
@@ -129,18 +131,21 @@ static void last_thread_ends_process(void **state)
 }
 
 #if __GLIBC_PREREQ(2, 33)
-static uint32_t hidden, looked;
+/* How many links the directory of threads has, if that is made up, and whether it is refused. */
+static uint32_t links, hidden, looked;
 
 int stat(const char *path, struct stat *s)
 {
 	static __typeof__(stat) *real;
 
 	real = real ?: (__typeof__(real))dlsym(RTLD_NEXT, "stat");
-	if (!load(&hidden) || strcmp(path, "/proc/self/task") != 0)
+	if (!load(&links) || strcmp(path, "/proc/self/task") != 0)
 		return real(path, s);
 	memset(s, 0, sizeof(*s));
-	s->st_nlink = 3; /* as if there were no thread */
+	s->st_nlink = load(&links);
 	store(&looked, 1);
+	if (!load(&hidden))
+		return 0;
 	errno = EACCES;
 	return -1;
 }
@@ -169,6 +174,7 @@ static void threads_are_hidden(void)
 	pthread_t other;
 
 	port_fork_child();
+	store(&links, 3); /* as if there were no thread */
 	store(&hidden, 1);
 	check(atexit(ends_too_early) == 0);
 	check(port_main_ends());
@@ -327,6 +333,106 @@ static void nothing_read_is_no_end(void **state)
 	on_call = NULL;
 	assert_false(dead);
 }
+
+#if __GLIBC_PREREQ(2, 33) && defined(__x86_64__)
+/* ---- two threads that end at the same time ---- */
+
+#define TRAP_FLAG 0x100
+
+static struct {
+	uint32_t tid, goes_on;
+} stepped, other;
+static unsigned steps, last_step;
+
+static void *ends_beside(void *thread)
+{
+	__typeof__(&other) t = thread;
+
+	port_thread_begin(-1, 0);
+	store_release(&t->tid, port_tid());
+	port_wake(&t->tid);
+	while (!load_acquire(&t->goes_on))
+		port_wait(&t->goes_on, 0, 0);
+	return NULL;
+}
+
+static void start_beside(__typeof__(&other) t)
+{
+	pthread_t thread;
+
+	check(pthread_create(&thread, NULL, ends_beside, t) == 0);
+	while (!load_acquire(&t->tid))
+		port_wait(&t->tid, 0, 0);
+}
+
+static void end_beside(__typeof__(&other) t)
+{
+	store_release(&t->goes_on, 1);
+	port_wake(&t->goes_on);
+	while (!port_tid_dead(load(&t->tid)))
+		port_sleep(10000);
+}
+
+/* What the thread does from here on comes one instruction at a time. */
+static void step_from_here(void)
+{
+	if (port_tid() == load(&stepped.tid))
+		__asm__ volatile("leaq -128(%%rsp), %%rsp\n\t"
+				 "pushfq\n\t"
+				 "orq %0, (%%rsp)\n\t"
+				 "popfq\n\t"
+				 "leaq 128(%%rsp), %%rsp" ::"i"(TRAP_FLAG)
+				 : "memory", "cc");
+}
+
+static void on_step(int sig, siginfo_t *info, void *context)
+{
+	if (++steps < last_step)
+		return;
+	((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL] &= ~TRAP_FLAG;
+	end_beside(&other);
+}
+
+static bool reads_end(long number, const long *a, long *result)
+{
+	if (number != SYS_read)
+		return false;
+	memcpy((void *)a[1], ") Z", 3);
+	*result = 3;
+	return true;
+}
+
+/* Both are counted: with one thread left that is not the library's, the process goes on. */
+static void two_end(void)
+{
+	struct sigaction sa = { .sa_sigaction = on_step, .sa_flags = SA_SIGINFO };
+	unsigned before;
+
+	port_fork_child();
+	sigaction(SIGTRAP, &sa, NULL);
+	port_thread_exit_hook = step_from_here;
+	start_beside(&stepped);
+	start_beside(&other);
+	end_beside(&stepped);
+	end_beside(&other);
+	check(steps == last_step);
+	before = creations;
+	check(atexit(ends_too_early) == 0);
+	store(&links, 4);
+	check(port_main_ends());
+	thread_ours = true;
+	on_call = reads_end;
+	while (!load(&looked))
+		port_wait(&word, 0, 1000000);
+	check(creations == before);
+}
+
+static void ends_are_counted(void **state)
+{
+	for (last_step = 1; last_step <= 100; last_step++)
+		in_child(two_end);
+}
+#endif
 
 /* ---- forks that wait for a lock ---- */
 
@@ -489,6 +595,9 @@ int platform_waits(void)
 		cmocka_unit_test(threads_follow),
 		cmocka_unit_test(arrival_wakes),
 		cmocka_unit_test(nothing_read_is_no_end),
+#if __GLIBC_PREREQ(2, 33) && defined(__x86_64__)
+		cmocka_unit_test(ends_are_counted),
+#endif
 		cmocka_unit_test(forks_wait_for_locks),
 		cmocka_unit_test(long_names_are_cut),
 		cmocka_unit_test(handlers_use_no_later_key),
