@@ -440,13 +440,20 @@ static struct port_lock held;
 static struct port_lock *const locks[] = { &held, NULL };
 static unsigned readings;
 
-static void releases_late(void)
+static void passes(void)
 {
-	readings++;
-	if (readings == 2)
+	if (++readings == 2)
 		store(&ahead, 11 * S);
-	if (readings == 4)
-		store(&held.word, 0);
+}
+
+/* The holder releases it while the thread sleeps. */
+static bool is_released(long number, const long *a, long *result)
+{
+	if (number != SYS_clock_nanosleep)
+		return false;
+	store(&held.word, 0);
+	*result = 0;
+	return true;
 }
 
 static bool at_once(void)
@@ -459,7 +466,8 @@ static void waits_for_lock(void)
 {
 	port_fork_child();
 	held.word = UINT64_C(1) << 40; /* of another thread */
-	on_clock = releases_late;
+	on_clock = passes;
+	on_call = is_released;
 	port_fork_begin(locks, at_once);
 	check(port_fork_complete());
 	check(port_lock_held(&held));
