@@ -72,6 +72,23 @@ static void defer(struct anyrcu_domain *d, long n)
 		anyrcu_domain_call(d, &thing(i)->head, count);
 }
 
+/* So that a program may enter a namespace then that no thread must be in. */
+static void thread_is_gone_with_domain(void)
+{
+	size_t before;
+
+	object_defer(0);
+	pool_check(); /* the default worker has started */
+	before = tasks_count();
+	for (int i = 0; i < 300; i++) {
+		struct anyrcu_domain *d = DOMAIN();
+
+		defer(d, 10);
+		anyrcu_domain_destroy(d, NULL);
+		CHECK(tasks_count() == before);
+	}
+}
+
 static void waits_for_source(void)
 {
 	struct anyrcu_domain *d = DOMAIN();
@@ -690,6 +707,7 @@ static void headless_and_locked(void)
 }
 
 static const struct test_case cases[] = {
+	CASE(thread_is_gone_with_domain),
 	CASE(headless_and_locked),
 	CASE(waits_for_source),
 	CASE(goes_on_alone),

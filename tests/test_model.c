@@ -436,6 +436,18 @@ static void removes_itself(int sig, const siginfo_t *info)
 	atomic_fetch_add(&next, 1);
 }
 
+static void thread_is_gone_with_action(void)
+{
+	size_t threads = tasks_count();
+
+	for (int i = 0; i < 300; i++) {
+		CHECK(!install(SIGUSR1, NULL, in_thread, 0));
+		CHECK(tasks_count() == threads + 1);
+		CHECK(!anyrcu_signal_action(SIGUSR1, NULL));
+		CHECK(tasks_count() == threads);
+	}
+}
+
 static void from_its_own_thread(void)
 {
 	size_t threads = tasks_count();
@@ -625,6 +637,7 @@ static const struct test_case cases[] = {
 	MODELS(nothing_is_lost_in_threads),
 	CASE(standard_signals_coalesce),
 	MODELS(replaced_in_a_storm),
+	CASE(thread_is_gone_with_action, NONE),
 	CASE(from_its_own_thread, NONE),
 	CASE(thread_is_replaced),
 	MODELS(forked),

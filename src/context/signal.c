@@ -72,6 +72,7 @@ struct action {
 	uint32_t ended; /* there is no thread any more */
 	/* the port_id() of the thread; 0: none yet, the first thread that runs takes it */
 	uint64_t worker;
+	uint32_t tid; /* its number for the kernel */
 	/* Under the lock: the port_id() of the task that installs or removes it; 0: in place */
 	uint64_t setter;
 	struct action *next; /* of "threaded" */
@@ -269,6 +270,7 @@ static void *thread(void *arg)
 	port_thread_arrives();
 	if (!first)
 		return NULL;
+	store(&a->tid, port_tid());
 	mine = a;
 	port_thread_begin(-1, 0);
 	for (;;) {
@@ -355,6 +357,7 @@ static void action_end(struct action *a)
 		test_point(RETIRED);
 		while (!load_acquire(&a->ended))
 			port_wait(&a->ended, 0, 0);
+		port_tid_await_death(load(&a->tid));
 		if (online)
 			anyrcu_thread_online();
 		action_free(a);

@@ -225,27 +225,25 @@ int defer_workers_start(unsigned n, int rt, const int *cpus, size_t ncpus)
 }
 
 /*
- * Workers of former generations keep their slots until they return from their callbacks. The thread
- * of a slot that is free may still exist for a moment in the kernel. If its number is in use again,
- * we wait until @patience is over.
+ * Workers of former generations keep their slots until they return from their callbacks; for that
+ * we wait until @patience is over. The thread of a slot that is free may still exist for a moment
+ * in the kernel.
  */
-static void wait_for_former(uint64_t patience_for_callbacks)
+static void wait_for_former(uint64_t patience)
 {
-	const uint64_t patience = 1000000000, begin = port_now();
+	uint64_t begin = port_now(), word;
 
 	for (unsigned i = 0; i < ANYRCU_WORKERS_MAX; i++) {
-		uint64_t word, until;
 		uint32_t tid;
 
 		while ((word = load_acquire(&workers.slot[i].word)) && !current(word) &&
-		       port_now() - begin < patience_for_callbacks)
+		       port_now() - begin < patience)
 			port_sleep(100000);
 		tid = load(&workers.slot[i].tid);
-		until = port_now() + patience;
-		while (!word && tid && !port_tid_dead(tid) && (int64_t)(until - port_now()) > 0)
-			port_sleep(100000);
-		if (!word)
-			cmpxchg(&workers.slot[i].tid, tid, 0);
+		if (word)
+			continue;
+		port_tid_await_death(tid);
+		cmpxchg(&workers.slot[i].tid, tid, 0);
 	}
 }
 

@@ -51,6 +51,7 @@ struct anyrcu_domain {
 	uint64_t worker __attribute__((aligned(CACHE_LINE)));
 	uint32_t asleep; /* one of the above */
 	bool stands_in; /* the worker is a barrier's caller; only that caller writes it */
+	uint32_t tid; /* of the last thread that was started for the domain and became the worker */
 	bool coming; /* a thread was started and does not run yet; a hint */
 	uint32_t stop;
 	uint64_t merger; /* port_id() of the task that moves its objects to another domain, or 0 */

@@ -312,6 +312,7 @@ static void *work(void *arg)
 			return NULL;
 		}
 	}
+	store(&d->tid, port_tid());
 	arrived(d);
 	port_thread_begin(d->config.pinned ? d->config.cpu : -1, 0);
 	/*

@@ -121,6 +121,18 @@ void port_wake(uint32_t *word);
 /* Sleep for @ns at least, even if handlers interrupt or a filter refuses the sleep. Task. */
 void port_sleep(uint64_t ns);
 
+/*
+ * Wait until the kernel has removed a thread that is about to end; a second at most, as its number
+ * may be in use again. 0 is no thread. Task.
+ */
+static inline void port_tid_await_death(uint32_t tid)
+{
+	uint64_t begin = port_now();
+
+	while (tid && !port_tid_dead(tid) && port_now() - begin < 1000000000)
+		port_sleep(100000);
+}
+
 /* ---- appending ---- */
 
 /*
