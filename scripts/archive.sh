@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: MIT OR GPL-2.0-only
 # Make a static library of one relocatable object, in which only what the version map exports is
 # global. So whatever a program uses of it, it gets the constructors as well; and no other name of
-# the library can clash with one of the program. usage: archive.sh VERSION_MAP OUTPUT OBJECT... --
-# COMPILER...
+# the library can clash with one of the program. Its variables have sections of their own, so that
+# it can tell helgrind which they are: see src/port/posix/checker.c.
+# usage: archive.sh VERSION_MAP OUTPUT OBJECT... -- COMPILER...
 set -eu
 map=$1
 out=$2
@@ -32,6 +33,8 @@ ar=$(tool ar "$@")
 sed -n '/^global:/,/^local:/s/^[[:space:]]*\([a-z_*]*\);$/\1/p' "$map" >"$dir/exported"
 object=$dir/$(basename "$out" .a).o
 "$@" -r -nostdlib -o "$object" $objects
-"$objcopy" --wildcard --keep-global-symbols="$dir/exported" "$object"
+"$objcopy" --wildcard --keep-global-symbols="$dir/exported" \
+	--rename-section .data=anyrcu_data --rename-section .data.rel=anyrcu_data \
+	--rename-section .data.rel.local=anyrcu_data --rename-section .bss=anyrcu_bss "$object"
 rm -f "$out"
 "$ar" rcs "$out" "$object"

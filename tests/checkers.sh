@@ -96,6 +96,13 @@ build first "${CC:-cc}" -gdwarf-4 "$root/examples/first.c"
 build urcu "${CC:-cc}" -gdwarf-4 "$root/tests/checkers/urcu.c" $compat
 build cache "${CC:-cc}" -gdwarf-4 "$root/tests/checkers/cache.c"
 build cache-helgrind "${CC:-cc}" -gdwarf-4 -DANYRCU_VALGRIND "$root/tests/checkers/cache.c"
+for program in correct cache; do
+	"${CC:-cc}" -gdwarf-4 -DANYRCU_VALGRIND -g -O1 -I"$root/include" -o "$dir/static-$program" \
+		"$root/tests/checkers/$program.c" "$lib/libanyrcu.a" -lpthread
+	says silent valgrind -q --leak-check=full --error-exitcode=9 "$dir/static-$program"
+	says silent valgrind -q --tool=helgrind --error-exitcode=9 "$dir/static-$program"
+done
+says found valgrind -q --tool=helgrind --error-exitcode=9 "$dir/static-correct" race
 for program in plain first cache urcu; do
 	says silent valgrind -q --leak-check=full --error-exitcode=9 "$dir/$program"
 	says silent valgrind -q --leak-check=full --error-exitcode=9 \

@@ -41,9 +41,13 @@ void __asan_unpoison_memory_region(const volatile void *p, size_t size) __attrib
 
 bool port_checked, port_memory_checked;
 
+/* Of the static library; the linker defines them. See scripts/archive.sh. */
+#define OF_ARCHIVE extern char __attribute__((weak, visibility("hidden")))
+OF_ARCHIVE __start_anyrcu_data[], __stop_anyrcu_data[], __start_anyrcu_bss[], __stop_anyrcu_bss[];
+
 /*
  * The library accesses its variables by atomics, which helgrind reports as races; so checking is
- * turned off for them. The variables of a static library are among the program's, and stay checked.
+ * turned off for them. Those of the shared library are all that its segment has.
  */
 static int library_atomic(struct dl_phdr_info *info, size_t size, void *unused)
 {
@@ -64,8 +68,12 @@ __attribute__((constructor(101))) static void checker_find(void)
 {
 	bool valgrind = RUNNING_ON_VALGRIND;
 
-	if (valgrind)
+	if (valgrind && __start_anyrcu_bss) {
+		port_checker_atomic(__start_anyrcu_data, __stop_anyrcu_data - __start_anyrcu_data);
+		port_checker_atomic(__start_anyrcu_bss, __stop_anyrcu_bss - __start_anyrcu_bss);
+	} else if (valgrind) {
 		dl_iterate_phdr(library_atomic, NULL);
+	}
 	port_checked = __tsan_acquire || valgrind;
 	port_memory_checked =
 		(__asan_poison_memory_region && __asan_unpoison_memory_region) || valgrind;
