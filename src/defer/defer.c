@@ -355,6 +355,7 @@ static noinline bool exchange_other(void *p)
 {
 	bool first, done = exchange_slow(p, &first);
 
+	defer_workers_retry();
 	if (first)
 		defer_wake(false);
 	if (done)

@@ -200,7 +200,6 @@ static bool make_room(struct exchange_cpu *c, bool *first)
 
 bool exchange_slow(void *p, bool *first)
 {
-	defer_workers_retry();
 	*first = false;
 	if (!load_acquire(&exchange_cpus))
 		return false;
