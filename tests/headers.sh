@@ -76,10 +76,21 @@ int sum(struct anyrcu_list_head *list, struct anyrcu_hlist_head *hlist)
 	return all;
 }
 END
-cat >"$dir/destructor" <<'END'
+cat >"$dir/c++-headless" <<'END'
 #include <anyrcu/defer.h>
-struct object { anyrcu_head head; ~object() {} };
-void use(object *o) { anyrcu_free(o, head); }
+struct unknown;
+struct object { int x; };
+bool use(unknown *u, object *o, void *v);
+bool use(unknown *u, object *o, void *v)
+{
+	bool (*later)(void *p) = anyrcu_free_headless;
+
+	anyrcu_free_mightsleep(o);
+	anyrcu_free_mightsleep_sized(v, 1);
+	return anyrcu_free_headless(u) && anyrcu_free_headless(o) && anyrcu_free_headless(v) &&
+	       anyrcu_free_headless(nullptr) && anyrcu_free_task_headless(o) &&
+	       anyrcu_free_headless_sized(o, sizeof(*o)) && later(v);
+}
 END
 
 for header in "$root"/include/anyrcu/*.h; do
@@ -119,10 +130,17 @@ each g++ c++ c++17 c++20 c++2b
 each clang++ c++ c++17 c++20 c++2b
 for compiler in g++ clang++; do
 	command -v $compiler >/dev/null || continue
-	if check $compiler c++17 "$dir/destructor" c++ ||
-		! grep -q 'runs no destructor: use anyrcu_call' "$dir/err"; then
-		echo "$compiler lets anyrcu_free() skip a destructor"
-		failed=1
-	fi
+	for call in "anyrcu_free(o, head)" "anyrcu_free_headless(o)" "anyrcu_free_mightsleep(o)" \
+		"anyrcu_free_task_headless(o)" "anyrcu_free_headless_sized(o, 8)" \
+		"anyrcu_free_mightsleep_sized(o, 8)"; do
+		printf '%s\n' '#include <anyrcu/defer.h>' \
+			'struct object { anyrcu_head head; ~object() {} };' \
+			"void use(object *o) { $call; }" >"$dir/destructor"
+		if check $compiler c++17 "$dir/destructor" c++ ||
+			! grep -q 'runs no destructor: use anyrcu_call' "$dir/err"; then
+			echo "$compiler lets $call skip a destructor"
+			failed=1
+		fi
+	done
 done
 exit $failed

@@ -69,18 +69,46 @@ ANYRCU_API void anyrcu_free_head(struct anyrcu_head *head, size_t offset);
 #define ANYRCU_STATIC_ASSERT _Static_assert
 #endif
 /* free() runs no destructor. */
-#if !defined(__cplusplus)
-#define ANYRCU_NO_DESTRUCTOR(ptr)
-#elif defined(__clang__)
-#define ANYRCU_NO_DESTRUCTOR(ptr)                              \
-	static_assert(                                         \
-		__is_trivially_destructible(__typeof__(*ptr)), \
-		"anyrcu_free() runs no destructor: use anyrcu_call() with a function that deletes the object");
+#ifdef __cplusplus
+#ifdef __clang__
+#define ANYRCU_TRIVIAL_DESTRUCTOR(type) __is_trivially_destructible(type)
 #else
-#define ANYRCU_NO_DESTRUCTOR(ptr)                           \
-	static_assert(                                      \
-		__has_trivial_destructor(__typeof__(*ptr)), \
+#define ANYRCU_TRIVIAL_DESTRUCTOR(type) __has_trivial_destructor(type)
+#endif
+extern "C++" {
+namespace anyrcu_inline
+{
+template <typename T> constexpr bool frees_all(T *, decltype(sizeof(T)))
+{
+	return ANYRCU_TRIVIAL_DESTRUCTOR(T);
+}
+template <typename T> constexpr bool frees_all(T *, ...)
+{
+	return true; /* it is not known of an incomplete type */
+}
+} // namespace anyrcu_inline
+}
+#define ANYRCU_NO_DESTRUCTOR(ptr)                                                     \
+	static_assert(                                                                \
+		::anyrcu_inline::frees_all(static_cast<__typeof__(ptr)>(nullptr), 0), \
 		"anyrcu_free() runs no destructor: use anyrcu_call() with a function that deletes the object");
+/* In C++ the forms without a head refuse such objects too; a void pointer is taken as it is. */
+#define ANYRCU_NO_HEAD(result, function)                                  \
+	extern "C++" template <typename T> inline result function(T *ptr) \
+	{                                                                 \
+		ANYRCU_NO_DESTRUCTOR(ptr)                                 \
+		return function(static_cast<void *>(ptr));                \
+	}
+#define ANYRCU_NO_HEAD_SIZED(result, function)                                          \
+	extern "C++" template <typename T> inline result function(T *ptr, size_t bytes) \
+	{                                                                               \
+		ANYRCU_NO_DESTRUCTOR(ptr)                                               \
+		return function(static_cast<void *>(ptr), bytes);                       \
+	}
+#else
+#define ANYRCU_NO_DESTRUCTOR(ptr)
+#define ANYRCU_NO_HEAD(result, function)
+#define ANYRCU_NO_HEAD_SIZED(result, function)
 #endif
 #define ANYRCU_FREE(function, ptr, member)                                                        \
 	do {                                                                                      \
@@ -176,6 +204,7 @@ ANYRCU_API bool anyrcu_call_headless(void (*func)(void *arg), void *arg)
  *         NULL.
  */
 ANYRCU_API bool anyrcu_free_headless(void *ptr) __attribute__((warn_unused_result));
+ANYRCU_NO_HEAD(__attribute__((warn_unused_result)) bool, anyrcu_free_headless)
 
 /* The out-of-line part of anyrcu_free_task(). */
 ANYRCU_API void anyrcu_free_task_head(struct anyrcu_head *head, size_t offset);
@@ -208,6 +237,7 @@ ANYRCU_API void anyrcu_free_task_head(struct anyrcu_head *head, size_t offset);
  * Return: as anyrcu_free_headless().
  */
 ANYRCU_API bool anyrcu_free_task_headless(void *ptr) __attribute__((warn_unused_result));
+ANYRCU_NO_HEAD(__attribute__((warn_unused_result)) bool, anyrcu_free_task_headless)
 
 #ifdef ANYRCU_TASK_CONTEXT
 #undef anyrcu_free
@@ -238,6 +268,7 @@ ANYRCU_API bool anyrcu_call_headless_sized(void (*func)(void *arg), void *arg, s
  */
 ANYRCU_API bool anyrcu_free_headless_sized(void *ptr, size_t bytes)
 	__attribute__((warn_unused_result));
+ANYRCU_NO_HEAD_SIZED(__attribute__((warn_unused_result)) bool, anyrcu_free_headless_sized)
 
 /**
  * anyrcu_call_mightsleep() - call a function after a grace period, without a head, from a task
@@ -261,6 +292,7 @@ ANYRCU_API void anyrcu_call_mightsleep(void (*func)(void *arg), void *arg);
  * Context and ordering: as anyrcu_call_mightsleep().
  */
 ANYRCU_API void anyrcu_free_mightsleep(void *ptr);
+ANYRCU_NO_HEAD(void, anyrcu_free_mightsleep)
 
 /**
  * anyrcu_call_mightsleep_sized() - as anyrcu_call_mightsleep(), with the memory that waits
@@ -283,6 +315,7 @@ ANYRCU_API void anyrcu_call_mightsleep_sized(void (*func)(void *arg), void *arg,
  * Context and ordering: as anyrcu_call_mightsleep_sized().
  */
 ANYRCU_API void anyrcu_free_mightsleep_sized(void *ptr, size_t bytes);
+ANYRCU_NO_HEAD_SIZED(void, anyrcu_free_mightsleep_sized)
 
 /**
  * anyrcu_barrier() - wait until all callbacks that were deferred before have been invoked
