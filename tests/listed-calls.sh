@@ -11,10 +11,10 @@ trap 'rm -rf "$dir"' EXIT
 failed=0
 
 # From the paragraph's first call to its last; as libc makes them.
-sed -n '/^Under a system call filter/,/^A filter that does not answer/s/^\.BR \([a-z0-9_]*\) (2).*/\1/p' \
-	"$root/docs/man/anyrcu.7" |
-	sed 's/^sigaction$/rt_&/; s/^getrlimit$/prlimit64/; s/^f\{0,1\}stat$/newfstatat/; s/.*/SYS_&,/' \
-		>"$dir/listed.h"
+sed -n '/^Under a system call filter/,/^A filter that does not answer/p' "$root/docs/man/anyrcu.7" |
+	sed -n 's/^\.BR \([a-z0-9_]*\) (2).*/\1/p' |
+	sed 's/^sigaction$/rt_&/; s/^getrlimit$/prlimit64/; s/^f\{0,1\}stat$/newfstatat/' |
+	sed 's/.*/SYS_&,/' >"$dir/listed.h"
 "$@" -D_GNU_SOURCE -I"$dir" -I"$root/include" "$root/tests/listed_calls.c" -o "$dir/listed_calls" \
 	-L"$lib" -lanyrcu -Wl,-rpath,"$lib" -pthread
 for duty in $("$dir/listed_calls"); do
