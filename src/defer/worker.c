@@ -258,7 +258,8 @@ int defer_workers_start_behind(void)
 
 	wait_for_former(1000000000);
 	err = start_missing();
-	store(&workers.told, 1); /* the program is */
+	if (err && err != -PORT_EPERM)
+		store(&workers.told, 1); /* as the program is, by our return value */
 	return err;
 }
 
