@@ -147,10 +147,7 @@ static void update_anyrcu(int sig)
 static void *real_time(void *arg)
 {
 	struct sched_param p = { .sched_priority = 1 };
-	sigset_t all;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, NULL);
 	atomic_store(&shared->real_time, !pthread_setschedparam(pthread_self(), SCHED_FIFO, &p));
 	for (long n = 0; n < UPDATES; n++) {
 		replace(((struct config **)arg)[n]);
@@ -163,6 +160,7 @@ static void *real_time(void *arg)
 static void with_anyrcu(void)
 {
 	static struct config *own[UPDATES];
+	sigset_t all, former;
 	pthread_t t;
 
 	for (int i = 0; i < UPDATES; i++) {
@@ -170,7 +168,11 @@ static void with_anyrcu(void)
 		own[i] = config(UPDATES + i);
 	}
 	current = config(0);
+	/* Before it runs, or two threads might handle the signal at once, and replace one twice. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &former);
 	pthread_create(&t, NULL, real_time, own);
+	pthread_sigmask(SIG_SETMASK, &former, NULL);
 	start_timer(update_anyrcu);
 	while (atomic_load(&shared->handled) < UPDATES ||
 	       atomic_load(&shared->by_thread) < UPDATES) {
