@@ -66,6 +66,14 @@ static void without_wipe(void)
 	check(!port_forked_raw());
 }
 
+/* A program's constructors may come before the library's. */
+static void ends_are_seen_from_the_first(void **state)
+{
+	assert_true(port_tid_dead(1u << 30));
+	assert_false(port_tid_dead(port_tid()));
+	assert_false(process_main_dead());
+}
+
 static void fork_wipes_no_memory(void **state)
 {
 	in_child(without_wipe);
@@ -228,6 +236,7 @@ static void fork_gives_up(void **state)
 int platform_refused_first(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(ends_are_seen_from_the_first),
 		cmocka_unit_test(fork_wipes_no_memory),
 	};
 

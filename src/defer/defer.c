@@ -349,7 +349,8 @@ static bool free_again(void *p)
 
 /*
  * The exchange is worth its memory only in a program that frees much, so it begins once a page has
- * been full. It needs a worker, which frees the objects that tasks leave behind.
+ * been full. It needs a worker, which frees the objects that tasks leave behind. A program that
+ * only frees by tasks gets one here if none could be started before.
  */
 static noinline bool exchange_other(void *p)
 {

@@ -18,8 +18,9 @@
  * others that have decided to stay, as a former worker has just left it. It wakes all, and workers
  * decide again whenever they wake and before they sleep; helpers end with the flood anyway.
  *
- * If a thread cannot be started, that is reported, and calls that wait or reclaim (gp_hooks.task)
- * and the present workers try again, after a pause that doubles up to a second.
+ * If a thread cannot be started, that is reported, and calls that wait or reclaim (gp_hooks.task),
+ * deferrals by tasks, and the present workers try again, after a pause that doubles up to a second.
+ * At a limit a thread may be had only once a former worker has ended: anyrcu_init() waits for that.
  *
  * Sleeping. A worker sleeps in one of two ways: "ticking" until the open pages are due, or, after a
  * delay without anything to do, "deep" until it is woken. When enough full pages are sealed, the

@@ -101,11 +101,8 @@ void domain_unmake(struct anyrcu_domain *d)
 	port_unlock(&domain_lock);
 }
 
-/* The worker's thread is gone then, or waits for the caller, if that is it. */
 void domain_stop(struct anyrcu_domain *d)
 {
-	uint32_t tid;
-
 	store(&d->stop, 1);
 	full_fence(); /* between the store to "stop" and the loads of "worker" */
 	for (;;) {
@@ -116,9 +113,7 @@ void domain_stop(struct anyrcu_domain *d)
 		domain_wake(d, true);
 		port_wait(&d->over, over, 1000000);
 	}
-	tid = load(&d->tid);
-	if (tid != port_tid())
-		port_tid_await_death(tid);
+	port_tid_await_death(load(&d->tid));
 }
 
 void anyrcu_domain_destroy(struct anyrcu_domain *d, struct anyrcu_domain *into)

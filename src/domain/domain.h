@@ -11,7 +11,7 @@ enum { DOMAIN_EINVAL = 1, DOMAIN_ENOMEM };
 /* Make a domain that has no worker yet. Task. 0 or one of the above. */
 int domain_make(struct anyrcu_domain **out, const struct anyrcu_source *source,
 		const struct anyrcu_domain_config *config);
-/* Have the worker, if there is one, leave; returns when it has. Task. */
+/* Have the worker, if there is one, leave; returns when it has, and its thread is gone. Task. */
 void domain_stop(struct anyrcu_domain *d);
 /* Free a domain that is empty and has no worker. Task. */
 void domain_unmake(struct anyrcu_domain *d);

@@ -202,6 +202,10 @@ static bool is_gone(const void *lock, uint32_t generation)
 	return !s || s->generation != generation;
 }
 
+/*
+ * Does the class say nothing of what else its locks have in common? That of what is no lock is the
+ * place that first waited for it: one that waits for the callbacks of several domains, for example.
+ */
 static bool unrelated(unsigned class)
 {
 	const struct key *key = &tables->key[tables->class[class].key];
@@ -224,8 +228,7 @@ static bool share_class(const struct edge *a, const struct edge *b)
  * one, of which two locks were seen that did not exist at the same time (locks that exist at the
  * same time are judged by their own orders). It is not if the locks are taken in the order of their
  * addresses, an outer lock guards them, the process has one thread, or a class is one that
- * unrelated locks share: so do those that stand for something else, as the callbacks of a domain,
- * whose class is the place that first waited for them, which says nothing of what they do.
+ * unrelated locks share.
  */
 static bool circle_of_others(const struct edge *new, uint32_t at)
 {

@@ -123,13 +123,14 @@ void port_sleep(uint64_t ns);
 
 /*
  * Wait until the kernel has removed a thread that is about to end; a second at most, as its number
- * may be in use again. 0 is no thread. Task.
+ * may be in use again. 0 is no thread. Does not wait for the calling thread, which may be in a
+ * destructor of the program that the end of the thread calls. Task.
  */
 static inline void port_tid_await_death(uint32_t tid)
 {
 	uint64_t begin = port_now();
 
-	while (tid && !port_tid_dead(tid) && port_now() - begin < 1000000000)
+	while (tid && tid != port_tid() && !port_tid_dead(tid) && port_now() - begin < 1000000000)
 		port_sleep(100000);
 }
 

@@ -42,8 +42,10 @@ void __asan_unpoison_memory_region(const volatile void *p, size_t size) __attrib
 bool port_checked, port_memory_checked;
 
 /* Of the static library; the linker defines them. See scripts/archive.sh. */
-#define OF_ARCHIVE extern char __attribute__((weak, visibility("hidden")))
-OF_ARCHIVE __start_anyrcu_data[], __stop_anyrcu_data[], __start_anyrcu_bss[], __stop_anyrcu_bss[];
+extern char __start_anyrcu_data[] __attribute__((weak, visibility("hidden")));
+extern char __stop_anyrcu_data[] __attribute__((weak, visibility("hidden")));
+extern char __start_anyrcu_bss[] __attribute__((weak, visibility("hidden")));
+extern char __stop_anyrcu_bss[] __attribute__((weak, visibility("hidden")));
 
 /*
  * The library accesses its variables by atomics, which helgrind reports as races; so checking is

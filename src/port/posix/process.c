@@ -50,6 +50,12 @@ bool port_forked_raw(void)
 	return alive ? !load(alive) : process && process != getpid();
 }
 
+/* The number of the initialised process, or of this one before that. */
+static pid_t its_number(void)
+{
+	return load(&process) ?: getpid();
+}
+
 bool port_foreign(void)
 {
 	return process && process != getpid();
@@ -65,7 +71,7 @@ bool process_main_dead(void)
 	int n = 0, fd;
 	long got;
 
-	for (uint32_t pid = process; pid; pid /= 10)
+	for (uint32_t pid = its_number(); pid; pid /= 10)
 		digits[n++] = '0' + pid % 10;
 	while (n)
 		*at++ = digits[--n];
@@ -83,10 +89,12 @@ bool process_main_dead(void)
 /* In a child of vfork() this checks threads of the process that it shares memory with. */
 bool port_tid_dead(uint32_t tid)
 {
+	pid_t pid = its_number();
+
 	if (port_forked_raw())
 		return false;
-	return sys(SYS_tgkill, process, tid, 0) == -ESRCH ||
-	       (tid == (uint32_t)process && process_main_dead());
+	return sys(SYS_tgkill, pid, tid, 0) == -ESRCH ||
+	       (tid == (uint32_t)pid && process_main_dead());
 }
 
 /* ---- fork ---- */
